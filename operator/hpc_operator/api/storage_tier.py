@@ -1,0 +1,226 @@
+"""StorageTier: one file system of an environment and where it is mounted."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from hpc_operator.api.common import Conditions, CustomResource, EnvironmentRef, Model, Quantity
+from hpc_operator.api.schema import KindInfo, PrinterColumn, Rule, Update, setting
+
+_ONE_TEBIBYTE = "1099511627776"
+
+
+class NetAppFiles(Model):
+    """A volume of Azure NetApp Files in a capacity pool of its own."""
+
+    service_level: Literal["Standard", "Premium", "Ultra"] = setting(
+        "Premium",
+        update=Update.BLOCKED,
+        because="serviceLevel may not change yet: create a second tier and move the data",
+        description="Service level: 16, 64 or 128 MiB/s per TiB.",
+    )
+    capacity: Quantity = setting(
+        update=Update.IN_PLACE,
+        because="Azure grows pool and volume in place, while they are mounted",
+        description="Capacity in whole Ti, from 1Ti to 100Ti.",
+        rules=(
+            Rule(
+                f"quantity(self).asInteger() % {_ONE_TEBIBYTE} == 0"
+                f" && quantity(self).asInteger() <= 100 * {_ONE_TEBIBYTE}",
+                "capacity of netAppFiles must be in steps of 1Ti, from 1Ti to 100Ti: write for example 4Ti",
+            ),
+            Rule(
+                "quantity(self).compareTo(quantity(oldSelf)) >= 0",
+                "capacity may only grow, because data would be lost: write at least the capacity it has",
+            ),
+        ),
+    )
+    protocol: Literal["NFSv3", "NFSv4.1"] = setting(
+        "NFSv3",
+        update=Update.BLOCKED,
+        because="protocol may not change: Azure can only replace the volume, and its data would be lost",
+        description="NFS version that the volume speaks.",
+    )
+
+
+class MaintenanceWindow(Model):
+    """When Azure may maintain the file system."""
+
+    day_of_week: Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"] = setting(
+        "Saturday",
+        update=Update.IN_PLACE,
+        because="Azure changes the maintenance window in place",
+        description="Day of the week, in UTC.",
+    )
+    time_of_day: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)] = setting(
+        "23:00",
+        update=Update.IN_PLACE,
+        because="Azure changes the maintenance window in place",
+        description="Start, HH:MM in UTC.",
+    )
+
+
+# Steps and limits: Microsoft's "Create an Azure Managed Lustre file system" (throughput per TiB, minimum, step, maximum).
+LUSTRE_SIZES: dict[str, tuple[int, int]] = {"40": (48, 768), "125": (16, 128), "250": (8, 128), "500": (4, 128)}
+"""Throughput in MB/s per TiB → (step and minimum, maximum), both in TiB."""
+
+
+class ManagedLustre(Model):
+    """An Azure Managed Lustre file system."""
+
+    rules: ClassVar[tuple[Rule, ...]] = tuple(
+        Rule(
+            f"self.throughputPerTiB != {throughput}"
+            f" || (quantity(self.capacity).asInteger() % ({step} * {_ONE_TEBIBYTE}) == 0"
+            f" && quantity(self.capacity).asInteger() <= {most} * {_ONE_TEBIBYTE})",
+            f"capacity with throughputPerTiB: {throughput} must be in steps of {step}Ti, from {step}Ti to {most}Ti",
+            ".capacity",
+        )
+        for throughput, (step, most) in LUSTRE_SIZES.items()
+    )
+    throughput_per_ti_b: Literal[40, 125, 250, 500] = setting(
+        250,
+        alias="throughputPerTiB",
+        update=Update.BLOCKED,
+        because="throughputPerTiB may not change: Azure can only replace the file system; create a second tier",
+        description="Throughput in MB/s per TiB; selects the SKU AMLFS-Durable-Premium-40, -125, -250 or -500.",
+    )
+    capacity: Quantity = setting(
+        update=Update.BLOCKED,
+        because="capacity of managedLustre may not change yet: create a second tier of the new size and move the data",
+        description="Capacity in Ti: steps of 48Ti, 16Ti, 8Ti or 4Ti for throughputPerTiB 40, 125, 250 or 500.",
+    )
+    maintenance_window: MaintenanceWindow = setting(
+        {},
+        update=Update.IN_PLACE,
+        because="Azure changes the maintenance window in place",
+        description="When Azure may maintain the file system.",
+    )
+
+
+class ExistingNfs(Model):
+    """An NFS export that is there already: mounted, never changed."""
+
+    server: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$", max_length=253)] = setting(
+        update=Update.NEW_ONLY,
+        because="nodes mount at boot",
+        description="Host name or address of the NFS server.",
+    )
+    export_path: Annotated[str, Field(pattern=r"^/[^\s]*$", max_length=1024)] = setting(
+        update=Update.NEW_ONLY,
+        because="nodes mount at boot",
+        description="Exported path, absolute.",
+    )
+
+
+class StorageTierSpec(Model):
+    """What the owner of a storage tier wants."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "[has(self.netAppFiles), has(self.managedLustre), has(self.existingNfs)].filter(x, x).size() == 1",
+            "write exactly one of netAppFiles, managedLustre and existingNfs",
+        ),
+        Rule(
+            "has(self.netAppFiles) == has(oldSelf.netAppFiles) && has(self.managedLustre) == has(oldSelf.managedLustre)"
+            " && has(self.existingNfs) == has(oldSelf.existingNfs)",
+            "the kind of storage may not change, because data would be lost: create a second tier and move the data",
+        ),
+    )
+    environment_ref: EnvironmentRef = setting(
+        update=Update.BLOCKED,
+        because="environmentRef may not change: delete this object and create it for the other environment",
+        description="The environment that this tier belongs to.",
+    )
+    purpose: Literal["Home", "Scratch", "Project", "Archive"] = setting(
+        update=Update.IN_PLACE,
+        because="a tag in Azure",
+        description="What the tier is for.",
+    )
+    mount_path: Annotated[str, Field(pattern=r"^/", min_length=2, max_length=255)] = setting(
+        update=Update.BLOCKED,
+        because="mountPath may not change, because jobs use it: create a second tier",
+        description="Where nodes mount the tier: an absolute path.",
+        rules=(
+            Rule(
+                "self.matches('^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$')",
+                "mountPath must be an absolute path without a trailing slash, spaces or dots at the start of a part: "
+                "write for example /home",
+            ),
+            Rule(
+                "!(self in ['/etc', '/usr', '/bin', '/sbin', '/lib', '/lib64', '/boot', '/dev', '/proc', '/sys', '/run', '/var'])",
+                "mountPath may not cover a directory of the operating system: write for example /home or /scratch",
+            ),
+        ),
+    )
+    net_app_files: NetAppFiles | None = setting(
+        None,
+        update=Update.IN_PLACE,
+        because="see the fields",
+        description="A volume of Azure NetApp Files.",
+    )
+    managed_lustre: ManagedLustre | None = setting(
+        None,
+        update=Update.IN_PLACE,
+        because="see the fields",
+        description="An Azure Managed Lustre file system.",
+    )
+    existing_nfs: ExistingNfs | None = setting(
+        None,
+        update=Update.NEW_ONLY,
+        because="nodes mount at boot",
+        description="An NFS export that is there already.",
+    )
+    deletion_policy: Literal["Retain", "Delete"] = setting(
+        "Retain",
+        update=Update.NOTHING,
+        because="says what happens later",
+        description="What happens to the data when this tier or its environment is deleted: Retain keeps the file system "
+        "in Azure (it goes on to cost money), Delete deletes it.",
+    )
+
+
+class Mount(Model):
+    """How a node mounts the tier."""
+
+    source: str = Field("", description="What is mounted, such as 10.40.0.36:/climate-home.", max_length=1024)
+    type: str = Field("", description="File system type, such as nfs or lustre.", max_length=32)
+    options: str = Field("", description="Mount options.", max_length=512)
+
+
+class StorageTierStatus(Model):
+    """What was observed."""
+
+    observed_generation: int = Field(0, description="metadata.generation that was looked at.", ge=0)
+    conditions: Conditions = Field((), description="Ready, and Reconciling or Stalled.")
+    capacity: str = Field("", description="Capacity that the file system has now.", max_length=16)
+    mount: Mount | None = Field(None, description="How a node mounts the tier, once the file system is there.")
+
+
+class StorageTier(CustomResource):
+    """One file system of an HPC environment."""
+
+    info: ClassVar[KindInfo] = KindInfo(
+        plural="storagetiers",
+        singular="storagetier",
+        short_names=("hpcst",),
+        columns=(
+            PrinterColumn("Environment", ".spec.environmentRef.name"),
+            PrinterColumn("Purpose", ".spec.purpose"),
+            PrinterColumn("Path", ".spec.mountPath"),
+            PrinterColumn("Capacity", ".status.capacity"),
+            PrinterColumn("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+            PrinterColumn("Age", ".metadata.creationTimestamp", type="date"),
+            PrinterColumn("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+        ),
+        rules=(
+            Rule(
+                "size(self.metadata.name) <= 48",
+                "metadata.name must have at most 48 characters, because the names of Azure resources are made from it",
+            ),
+        ),
+    )
+    spec: StorageTierSpec
+    status: StorageTierStatus = StorageTierStatus()
