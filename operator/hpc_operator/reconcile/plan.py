@@ -1,0 +1,168 @@
+"""What has to change: the owned part of a body against what Azure shows. Pure functions.
+
+Only fields that we own are compared; equal means no write. Knows no resource type by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from hpc_operator.arm import TypeInfo
+from hpc_operator.graph import Json
+
+READ_ONLY = frozenset({"id", "name", "type", "etag", "systemData"})
+"""Top-level fields that ARM sets and that are not sent back (Resource Provider Contract v1.0, common API details)."""
+
+ABSENT = object()
+Path = tuple[str, ...]
+
+
+class ChangeClass(StrEnum):
+    """What a change does."""
+
+    CREATE = "Create"
+    UPDATE = "Update"
+    DELETE = "Delete"
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """One owned field that differs.
+
+    Parameters
+    ----------
+    path
+        Keys into the body.
+    before
+        What Azure shows; None where there is nothing.
+    after
+        What it should be.
+    """
+
+    path: tuple[str, ...]
+    before: Json
+    after: Json
+
+
+def differences(owned: Mapping[str, Any], actual: Mapping[str, Any], info: TypeInfo) -> list[FieldChange]:
+    """Return the owned fields that differ from what Azure shows.
+
+    Parameters
+    ----------
+    owned
+        The resolved body that we own.
+    actual
+        The body that Azure returned.
+    info
+        The row of the type: its create-only fields are not compared.
+    """
+    skip = frozenset(tuple(path.split(".")) for path in info.create_only)
+    return list(_differences(owned, actual, (), skip))
+
+
+def _differences(owned: Json, actual: Json, path: Path, skip: frozenset[Path]) -> Iterator[FieldChange]:
+    if path in skip:
+        return
+    if isinstance(owned, Mapping):
+        found = actual if isinstance(actual, Mapping) else {}
+        for key, value in owned.items():
+            yield from _differences(value, _member(found, key), (*path, key), skip)
+    elif isinstance(owned, Sequence) and not isinstance(owned, str):
+        if not _same_list(owned, actual if isinstance(actual, list) else [], path, skip):
+            yield FieldChange(path, None if actual is ABSENT else actual, owned)
+    elif not _same_scalar(owned, None if actual is ABSENT else actual, path):
+        yield FieldChange(path, None if actual is ABSENT else actual, owned)
+
+
+def _member(found: Mapping[str, Any], key: str) -> Json:
+    """Return a member; ARM ids as keys (as in `userAssignedIdentities`) match without regard to case."""
+    if key in found:
+        return found[key]
+    if key.startswith("/"):
+        return next((value for name, value in found.items() if name.lower() == key.lower()), ABSENT)
+    return ABSENT
+
+
+def _same_list(owned: Sequence[Json], actual: Sequence[Json], path: Path, skip: frozenset[Path]) -> bool:
+    if len(owned) != len(actual):
+        return False
+    by_name = _by_name(actual)
+    wanted_by_name = _by_name(owned)
+    if by_name is not None and wanted_by_name is not None:
+        pairs = [(item, by_name.get(name, ABSENT)) for name, item in wanted_by_name.items()]
+    elif all(isinstance(item, str | int | float) for item in [*owned, *actual]):
+        return sorted(str(item).lower() for item in owned) == sorted(str(item).lower() for item in actual)
+    else:
+        pairs = list(zip(owned, actual, strict=True))
+    return not any(change for one, other in pairs for change in _differences(one, other, path, skip))
+
+
+def _by_name(items: Sequence[Json]) -> dict[str, Json] | None:
+    """Return the items by their name where every item has one, as in lists of rules or IP configurations."""
+    if items and all(isinstance(item, Mapping) and isinstance(item.get("name"), str) for item in items):
+        return {item["name"].lower(): item for item in items}
+    return None
+
+
+def _same_scalar(owned: Json, actual: Json, path: Path) -> bool:
+    if isinstance(owned, str) and isinstance(actual, str):
+        if path == ("location",):
+            # Azure takes and returns both `westeurope` and `West Europe`.
+            return owned.replace(" ", "").lower() == actual.replace(" ", "").lower()
+        if owned.startswith("/subscriptions/"):
+            return owned.lower() == actual.lower()
+    if isinstance(owned, bool) or isinstance(actual, bool):
+        return owned is actual
+    return bool(owned == actual)
+
+
+def update_body(
+    owned: Mapping[str, Any], actual: Mapping[str, Any], changes: Sequence[FieldChange], info: TypeInfo
+) -> Json:
+    """Return the body of the request that brings about `changes`.
+
+    A PUT replaces everything, so it starts from what Azure shows and keeps what others set. A PATCH merges, so it holds
+    the changed fields alone; but tags are replaced as a whole (Resource Provider Contract), so all are sent.
+    """
+    if info.update == "PUT":
+        kept = {key: value for key, value in actual.items() if key not in READ_ONLY}
+        return overlay(kept, _without(owned, info.create_only))
+    body: dict[str, Any] = {}
+    for change in changes:
+        if change.path[0] == "tags":
+            body["tags"] = {**(actual.get("tags") or {}), **owned["tags"]}
+            continue
+        target = body
+        for key in change.path[:-1]:
+            target = target.setdefault(key, {})
+        target[change.path[-1]] = change.after
+    return body
+
+
+def overlay(base: Json, top: Json) -> Json:
+    """Return `base` with `top` laid over it: mappings merge, named items of lists merge, the rest replaces."""
+    if isinstance(base, Mapping) and isinstance(top, Mapping):
+        return {**base, **{key: overlay(base.get(key), value) for key, value in top.items()}}
+    if isinstance(base, list) and isinstance(top, Sequence) and not isinstance(top, str):
+        by_name, wanted = _by_name(base), _by_name(top)
+        if by_name is not None and wanted is not None:
+            return [overlay(by_name.get(name), item) for name, item in wanted.items()]
+    return top
+
+
+def _without(owned: Mapping[str, Any], paths: Sequence[str]) -> Mapping[str, Any]:
+    result: Json = owned
+    for path in paths:
+        result = _drop(result, path.split("."))
+    return result  # type: ignore[no-any-return]
+
+
+def _drop(value: Json, keys: list[str]) -> Json:
+    if not isinstance(value, Mapping) or keys[0] not in value:
+        return value
+    if len(keys) == 1:
+        return {key: item for key, item in value.items() if key != keys[0]}
+    return {**value, keys[0]: _drop(value[keys[0]], keys[1:])}

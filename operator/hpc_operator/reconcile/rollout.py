@@ -1,0 +1,144 @@
+"""Which nodes of a partition to make and which to remove next. Pure functions.
+
+New nodes come before old ones go, within `maxSurge` and `maxUnavailable`. Whether a node may go is asked of the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from hpc_operator.graph import NodeSet
+
+PARTITION_TAG = "azurehpc-partition"
+GENERATION_TAG = "azurehpc-generation"
+
+
+class NodeState(StrEnum):
+    """What a node's VM is doing."""
+
+    CREATING = "Creating"
+    READY = "Ready"
+    DELETING = "Deleting"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node as Azure shows its VM."""
+
+    id: str
+    name: str
+    partition: str
+    generation: str
+    state: NodeState
+    scale_set_id: str
+
+
+def nodes_of(virtual_machines: Iterable[Mapping[str, Any]]) -> list[Node]:
+    """Return those VMs that carry our partition tag, as nodes."""
+    return [
+        Node(
+            id=machine["id"],
+            name=machine["name"],
+            partition=machine["tags"][PARTITION_TAG],
+            generation=machine["tags"].get(GENERATION_TAG, ""),
+            state=_state(machine.get("properties", {}).get("provisioningState", "")),
+            scale_set_id=str((machine.get("properties", {}).get("virtualMachineScaleSet") or {}).get("id", "")).lower(),
+        )
+        for machine in virtual_machines
+        if PARTITION_TAG in (machine.get("tags") or {})
+    ]
+
+
+def _state(provisioning_state: str) -> NodeState:
+    match provisioning_state.lower():
+        case "succeeded" | "updating":
+            return NodeState.READY
+        case "deleting":
+            return NodeState.DELETING
+        case "failed" | "canceled":
+            return NodeState.FAILED
+        case _:
+            return NodeState.CREATING
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """Names of nodes to make and nodes to remove now."""
+
+    create: tuple[str, ...] = ()
+    delete: tuple[Node, ...] = ()
+
+
+def plan_nodes(node_set: NodeSet, nodes: Sequence[Node], may_go: Callable[[Node], bool]) -> NodePlan:
+    """Return the next move towards `node_set.count` nodes of the present generation.
+
+    Parameters
+    ----------
+    node_set
+        What is wanted.
+    nodes
+        All nodes that the partition has, of every generation, going ones included.
+    may_go
+        Whether a running node may be removed now; nodes that never came up are removed unasked.
+    """
+    staying = [node for node in nodes if node.state is not NodeState.DELETING]
+    present = [
+        node for node in staying if node.generation == node_set.generation and node.state is not NodeState.FAILED
+    ]
+    outdated = [node for node in staying if node.generation != node_set.generation]
+    failed = [node for node in staying if node.state is NodeState.FAILED]
+    return NodePlan(
+        create=_names(node_set, nodes, _how_many_to_create(node_set, nodes, present, outdated)),
+        delete=tuple({node.id: node for node in [*failed, *_to_remove(node_set, present, outdated, may_go)]}.values()),
+    )
+
+
+def _how_many_to_create(
+    node_set: NodeSet, nodes: Sequence[Node], present: Sequence[Node], outdated: Sequence[Node]
+) -> int:
+    missing = node_set.count - len(present)
+    if outdated:
+        # A node on its way down still counts: it holds its cores in the quota until it is gone.
+        missing = min(missing, node_set.count + node_set.max_surge - len(nodes))
+    return max(0, missing)
+
+
+def _to_remove(
+    node_set: NodeSet, present: Sequence[Node], outdated: Sequence[Node], may_go: Callable[[Node], bool]
+) -> list[Node]:
+    excess = len(present) - node_set.count
+    removable = sorted(present, key=lambda node: (node.state is NodeState.READY, -_number(node)))[: max(0, excess)]
+    going = [node for node in removable if node.state is not NodeState.READY or may_go(node)]
+
+    going += [node for node in outdated if node.state is not NodeState.READY]
+    ready = sum(node.state is NodeState.READY for node in present if node not in going)
+    old = sorted((node for node in outdated if node.state is NodeState.READY), key=_number, reverse=True)
+    spare = ready + len(old) - (node_set.count - node_set.max_unavailable)
+    for node in old:
+        if spare <= 0:
+            break
+        if may_go(node):
+            going.append(node)
+            spare -= 1
+    return going
+
+
+def _number(node: Node) -> int:
+    tail = node.name.rpartition("-")[2]
+    return int(tail) if tail.isdigit() else 0
+
+
+def _names(node_set: NodeSet, nodes: Sequence[Node], count: int) -> tuple[str, ...]:
+    taken = {node.name for node in nodes}
+    names: list[str] = []
+    number = 1
+    while len(names) < count:
+        name = f"{node_set.name_prefix}{number}"
+        if name not in taken:
+            names.append(name)
+        number += 1
+    return tuple(names)
