@@ -294,6 +294,8 @@ class NodeSet:
         How many nodes more or fewer than `count` there may be during a rollout.
     vm_size
         The VM size of this generation.
+    node_type
+        The resource type of a node.
     """
 
     owner: Owner
@@ -306,6 +308,11 @@ class NodeSet:
     max_surge: int
     max_unavailable: int
     vm_size: str
+    node_type: str = "Microsoft.Compute/virtualMachines"
+
+    def node_id(self, name: str) -> str:
+        """Return the ARM id of the node of that name."""
+        return f"{self.resource_group_id}/providers/{self.node_type}/{name}"
 
     @cached_property
     def needs(self) -> frozenset[str]:

@@ -1,0 +1,267 @@
+"""Starts the work that can be started now: creations, updates and deletions of resources.
+
+Awaits requests, never operations. Ready work goes first along the longest remaining path; what Azure allows only one at
+a time is started one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hpc_operator.arm import Azure, AzureError, ErrorClass, Handle, Outcome, Started, Verb
+from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError, resolve
+from hpc_operator.reconcile.memory import Memory
+from hpc_operator.reconcile.plan import differences, update_body
+from hpc_operator.reconcile.states import (
+    ENVIRONMENT_TAG,
+    blocking_needs,
+    describe,
+    exclusive_scopes,
+    is_final,
+    provisioning_state,
+)
+
+
+@dataclass(frozen=True)
+class Write:
+    """One request that is about to be sent."""
+
+    resource_id: str
+    verb: Verb
+    body: Mapping[str, Any]
+    tried: str
+    scopes: frozenset[str]
+
+
+class Applier:
+    """Brings resources of one environment to their desired state, as far as one pass can.
+
+    Parameters
+    ----------
+    azure
+        Where requests go.
+    memory
+        What is known of the environment; updated with every answer.
+    environment
+        `namespace/name`, as the ownership tag has it.
+    wake
+        Called when an operation ends.
+    """
+
+    def __init__(self, azure: Azure, memory: Memory, environment: str, wake: Callable[[], None]) -> None:
+        self._azure = azure
+        self._memory = memory
+        self._environment = environment
+        self._wake = wake
+
+    async def create_and_update(self, graph: Graph) -> None:
+        """Start every creation and update of `graph` that can be started; go on while answers are final."""
+        for item in graph:
+            if item.referenced:
+                self._check_reference(item)
+        priority = graph.remaining_path(
+            {item.id.lower(): self._azure.type_info(item.type).typical_seconds for item in graph if not item.referenced}
+        )
+        order = sorted((item for item in graph if not item.referenced), key=lambda item: -priority[item.id.lower()])
+        while writes := self._without_conflicts(self._next_write(graph, item) for item in order):
+            await asyncio.gather(*(self._send(write) for write in writes))
+
+    async def delete(self, resource_ids: Iterable[str], graph: Graph) -> None:
+        """Start the deletion of those resources on which nothing depends any more."""
+        going = {item.lower(): item for item in resource_ids}
+        while writes := self._without_conflicts(self._next_deletion(item, going, graph) for item in going.values()):
+            await asyncio.gather(*(self._send(write) for write in writes))
+
+    def follow(self, handle: Handle, retry_after: float | None = None) -> None:
+        """Follow an operation and wake the environment when it ends."""
+        self._memory.operations[handle.resource_id.lower()] = handle
+
+        def done(outcome: Outcome) -> None:
+            self._memory.outcomes.append(outcome)
+            self._wake()
+
+        self._azure.follow(handle, done, retry_after=retry_after)
+
+    def follow_unfinished(self) -> None:
+        """Follow what Azure is working on although no handle is known, as after a crash between answer and status."""
+        for key, body in self._memory.observed.items():
+            if body is not None and not is_final(body) and key not in self._memory.operations:
+                verb: Verb = "DELETE" if provisioning_state(body) == "deleting" else "PUT"
+                self.follow(Handle(str(body.get("id", key)), verb, "", _now()))
+
+    def _next_write(self, graph: Graph, resource: Resource) -> Write | None:
+        """Return the request that a resource needs now; None where it needs none or has to wait."""
+        key = resource.id.lower()
+        if key in self._memory.operations or blocking_needs(self._memory, graph, resource):
+            return None
+        try:
+            owned = resolve(resource.body, self._memory.observed)
+        except UnresolvedError as error:
+            self._look_again(key, error)
+            return None
+        tried = fingerprint(owned)
+        if not self._memory.may_try(key, self._now(), tried):
+            return None
+        info = self._azure.type_info(resource.type)
+        scopes = exclusive_scopes(resource, resource.id, info.exclusive)
+        actual = self._memory.observed.get(key)
+        if actual is None:
+            return Write(resource.id, "PUT", owned, tried, scopes)
+        if (foreign := self._foreign(owned, actual)) is not None:
+            self._memory.fail(key, foreign, self._now(), tried)
+            return None
+        changes = differences(owned, actual, info)
+        if provisioning_state(actual) in {"failed", "canceled"}:
+            # Azure repairs a failed resource when it is put again as it should be.
+            return Write(resource.id, "PUT", owned, tried, scopes)
+        if not changes:
+            self._memory.failures.pop(key, None)
+            return None
+        return Write(resource.id, info.update, update_body(owned, actual, changes, info), tried, scopes)
+
+    def _next_deletion(self, resource_id: str, going: Iterable[str], graph: Graph) -> Write | None:
+        key = resource_id.lower()
+        if key in self._memory.operations or self._memory.observed.get(key) is None:
+            return None
+        if any(self._memory.observed.get(other) is not None for other in going if self._goes_before(other, key, graph)):
+            return None
+        if not self._memory.may_try(key, self._now()):
+            return None
+        body = self._memory.observed[key] or {}
+        tags = body.get("tags")
+        if tags is not None and tags.get(ENVIRONMENT_TAG, self._environment) != self._environment:
+            message = f"{describe(resource_id)} belongs to {tags[ENVIRONMENT_TAG]} by its tag {ENVIRONMENT_TAG}"
+            self._memory.fail(
+                key,
+                AzureError(message, code="OwnedByAnother", status=0, error_class=ErrorClass.PERMANENT),
+                self._now(),
+            )
+            return None
+        info = self._azure.type_info(ArmId.parse(resource_id).type)
+        return Write(resource_id, "DELETE", {}, "", exclusive_scopes(graph.get(key), key, info.exclusive))
+
+    def _goes_before(self, other: str, key: str, graph: Graph) -> bool:
+        """Return whether `other` has to be gone before `key` can be deleted."""
+        if other == key:
+            return False
+        if other in graph and key in graph:
+            return other in graph.dependents(key)
+        inventory = self._memory.inventory
+        return other in inventory and key in inventory and inventory[other].order > inventory[key].order
+
+    def _without_conflicts(self, writes: Iterable[Write | None]) -> list[Write]:
+        """Return the writes that may be sent together: for every exclusive scope the first, unless one is under way."""
+        taken: set[str] = set()
+        for handle in self._memory.operations.values():
+            info = self._azure.type_info(ArmId.parse(handle.resource_id).type)
+            taken |= exclusive_scopes(None, handle.resource_id, info.exclusive)
+            taken |= self._memory.scopes.get(handle.resource_id.lower(), frozenset())
+        chosen: list[Write] = []
+        for write in writes:
+            if write is not None and not write.scopes & taken:
+                taken |= write.scopes
+                chosen.append(write)
+        return chosen
+
+    async def _send(self, write: Write) -> None:
+        key = write.resource_id.lower()
+        self._memory.scopes[key] = write.scopes
+        self._memory.tried[key] = write.tried
+        try:
+            started = await self._request(write)
+        except AzureError as error:
+            self._memory.fail(key, error, self._now(), write.tried)
+            # Nobody knows whether it was carried out: look before the next try.
+            self._memory.observed.pop(key, None)
+            return
+        self._note(write, started)
+        if key not in self._memory.operations and write.verb == "DELETE":
+            await self._confirm_deletion(write)
+
+    async def _request(self, write: Write) -> Started:
+        match write.verb:
+            case "PUT":
+                return await self._azure.put(write.resource_id, write.body)
+            case "PATCH":
+                return await self._azure.patch(write.resource_id, write.body)
+            case "DELETE":
+                return await self._azure.delete(write.resource_id)
+
+    def _note(self, write: Write, started: Started) -> None:
+        key = write.resource_id.lower()
+        if started.body is not None and write.verb != "DELETE":
+            self._memory.observed[key] = started.body
+        if started.operation_url is not None or (started.body is not None and not is_final(started.body)):
+            handle = Handle(write.resource_id, write.verb, started.operation_url or "", _now())
+            self.follow(handle, started.retry_after)
+        elif write.verb != "DELETE":
+            self._memory.failures.pop(key, None)
+            if started.body is None:
+                self._memory.observed.pop(key, None)
+                self._wake()
+
+    async def _confirm_deletion(self, write: Write) -> None:
+        """Look whether a deletion without an operation is done; some answers do not say."""
+        key = write.resource_id.lower()
+        try:
+            body = await self._azure.get(write.resource_id)
+        except AzureError as error:
+            self._memory.fail(key, error, self._now())
+            return
+        self._memory.observed[key] = body
+        if body is None:
+            self._memory.failures.pop(key, None)
+        else:
+            self.follow(Handle(write.resource_id, "DELETE", "", _now()))
+
+    def _check_reference(self, resource: Resource) -> None:
+        """Note that something which belongs to others is missing, and have it looked for again."""
+        key = resource.id.lower()
+        if self._memory.observed.get(key) is not None:
+            self._memory.failures.pop(key, None)
+        elif self._memory.may_try(key, self._now()):
+            message = f"{resource.id} does not exist; it is only referenced and never created: check the id"
+            error = AzureError(message, code="ReferenceNotFound", status=0, error_class=ErrorClass.ORDERING)
+            self._memory.fail(key, error, self._now())
+            self._memory.observed.pop(key, None)
+
+    def _look_again(self, key: str, error: UnresolvedError) -> None:
+        """Have the resource that does not tell a property yet observed anew after a while."""
+        missing = AzureError(str(error), code="PropertyMissing", status=0, error_class=ErrorClass.ORDERING)
+        if self._memory.may_try(key, self._now(), "reference"):
+            self._memory.fail(key, missing, self._now(), "reference")
+            self._memory.observed.pop(error.ref.resource_id.lower(), None)
+
+    def _foreign(self, owned: Mapping[str, Any], actual: Mapping[str, Any]) -> AzureError | None:
+        """Return the refusal to take over a resource that does not carry our ownership tag."""
+        if ENVIRONMENT_TAG not in (owned.get("tags") or {}):
+            return None  # its type has no tags; its parent tells whose it is
+        claimed = (actual.get("tags") or {}).get(ENVIRONMENT_TAG)
+        if claimed == self._environment:
+            return None
+        whose = f"belongs to {claimed}" if claimed else "was not made by this operator"
+        return AzureError(
+            f"there is one of this name already and it {whose}; delete it, or give it the tag"
+            f" {ENVIRONMENT_TAG}={self._environment} to have it taken over",
+            code="AlreadyExists",
+            status=0,
+            error_class=ErrorClass.PERMANENT,
+        )
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def fingerprint(body: Mapping[str, Any]) -> str:
+    """Return a short text that is the same for the same body."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,95 @@
+"""What a process remembers of one environment between passes.
+
+All of it can be lost at any moment: it is found again in status and in Azure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpc_operator.api.hpc_environment import ManagedResource
+from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome
+
+FIRST_RETRY_SECONDS = 1.0
+"""Wait after the first transient failure; doubled each time."""
+LONGEST_RETRY_SECONDS = 300.0
+SLOW_RETRY_SECONDS = 300.0
+"""Wait after a failure that time may heal but haste does not: capacity and quota."""
+RIGHTS_RETRY_SECONDS = 120.0
+"""Granted rights act within ten minutes (Azure RBAC troubleshooting), so a refused request is worth another try."""
+
+_SLOW = frozenset({ErrorClass.CAPACITY, ErrorClass.QUOTA})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The last failure of one piece of work.
+
+    Parameters
+    ----------
+    error
+        What Azure said.
+    attempts
+        How often in a row.
+    due
+        Loop time from which it may be tried again; infinite where only an edit helps.
+    tried
+        Fingerprint of what was tried: something else may be tried at once.
+    """
+
+    error: AzureError
+    attempts: int
+    due: float
+    tried: str = ""
+
+    @classmethod
+    def after(cls, error: AzureError, before: Failure | None, now: float, tried: str = "") -> Failure:
+        """Return the failure that follows `before`, with the time of the next try."""
+        attempts = before.attempts + 1 if before is not None and before.tried == tried else 1
+        if error.code == "AuthorizationFailed":
+            wait = RIGHTS_RETRY_SECONDS
+        elif error.error_class is ErrorClass.PERMANENT:
+            wait = math.inf
+        elif error.error_class in _SLOW:
+            wait = SLOW_RETRY_SECONDS
+        else:
+            wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 16), LONGEST_RETRY_SECONDS)
+        return cls(error, attempts, now + max(wait, error.retry_after or 0.0), tried)
+
+
+@dataclass
+class Memory:
+    """See the module. Ids are lower case; times are loop times in seconds."""
+
+    loaded: bool = False
+    inventory: dict[str, ManagedResource] = field(default_factory=dict)
+    observed: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    stale_at: float = 0.0
+    operations: dict[str, Handle] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    machines: list[Mapping[str, Any]] | None = None
+    machines_stale_at: float = 0.0
+    machines_poll_seconds: float = 10.0
+    image_versions: dict[str, tuple[str, str]] = field(default_factory=dict)
+    scopes: dict[str, frozenset[str]] = field(default_factory=dict)
+    tried: dict[str, str] = field(default_factory=dict)
+
+    def may_try(self, what: str, now: float, tried: str = "") -> bool:
+        """Return whether a piece of work may be tried (again) now."""
+        failure = self.failures.get(what)
+        return failure is None or failure.due <= now or failure.tried != tried
+
+    def fail(self, what: str, error: AzureError, now: float, tried: str = "") -> None:
+        """Note a failure."""
+        self.failures[what] = Failure.after(error, self.failures.get(what), now, tried)
+
+    def next_due(self, now: float) -> float:
+        """Return the loop time of the next retry, infinite where there is none.
+
+        A retry that is due already waits for something else, which will make the next pass necessary.
+        """
+        return min((failure.due for failure in self.failures.values() if failure.due > now), default=math.inf)

@@ -1,0 +1,393 @@
+"""What users read: the status of the three kinds, computed from what is known. Pure functions.
+
+Conditions follow kstatus: `Ready` always, `Reconciling` and `Stalled` only when true. Messages name the resource, the
+error code of Azure and what happens next, and hold neither times nor counters, so that they change only when facts do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment, StorageTier
+from hpc_operator.arm import AzureError, ErrorClass
+from hpc_operator.blueprint import Blueprint
+from hpc_operator.blueprint.validation import Problem
+from hpc_operator.graph import NodeSet, Owner, Resource, Step, UnresolvedError, resolve
+from hpc_operator.reconcile.memory import Memory
+from hpc_operator.reconcile.nodes import failure_key
+from hpc_operator.reconcile.rollout import Node, NodeState
+from hpc_operator.reconcile.states import State, describe, is_settled, state_of
+
+Status = Mapping[str, Any]
+
+WHAT_NEXT = {
+    ErrorClass.TRANSIENT: "It is tried again by itself.",
+    ErrorClass.ORDERING: "It is tried again by itself once that is done.",
+    ErrorClass.CAPACITY: "It is tried again every few minutes; another VM size may be available at once.",
+    ErrorClass.QUOTA: "Ask for more quota in this subscription and region; it is tried again every few minutes.",
+    ErrorClass.CREDENTIALS: "Check the identity of the operator; it is tried again by itself.",
+    ErrorClass.PERMANENT: "It is tried again when the specification changes.",
+}
+
+_STUCK = frozenset({ErrorClass.PERMANENT, ErrorClass.QUOTA, ErrorClass.CAPACITY})
+"""Errors that do not go away by waiting a little."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a status is computed from."""
+
+    environment: HPCEnvironment
+    wanted: Blueprint | None
+    memory: Memory
+    nodes: tuple[Node, ...]
+    problems: Mapping[Owner, Problem]
+
+
+@dataclass(frozen=True)
+class News:
+    """What an Event says."""
+
+    event_type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass
+class Verdict:
+    """How things stand with one resource, step or kind."""
+
+    ready: bool = True
+    reason: str = "Ready"
+    message: str = ""
+    moving: str = ""
+    stuck: str = ""
+    waiting: list[str] = field(default_factory=list)
+
+
+# The three kinds
+
+
+def environment_status(facts: Facts, before: Status) -> Status:
+    """Return the status of the environment."""
+    environment, memory = facts.environment, facts.memory
+    conditions: list[dict[str, Any]] = []
+    step = "-"
+    if facts.wanted is None:
+        ready = Verdict(ready=False, reason="Deleting", message="What the environment holds in Azure is being deleted")
+        ready.moving = ready.message
+        left = [
+            item
+            for item in memory.inventory.values()
+            if item.state != State.KEPT and item.id.lower() in memory.failures
+        ]
+        _blame(ready, (memory.failures[item.id.lower()].error for item in left[:1]), (item.id for item in left[:1]))
+        step = "Deleting"
+    else:
+        ready = Verdict(message="All resources are ready")
+        for name in Step:
+            verdict = _step_verdict(facts, name)
+            conditions.append(_condition(f"{name}Ready", verdict, environment, before))
+            if step == "-" and (not verdict.ready or verdict.moving):
+                step = name.value
+            _add_up(ready, verdict)
+    conditions = [*_summary(ready, environment, before), *conditions]
+    result: dict[str, Any] = {
+        "observedGeneration": environment.metadata.generation,
+        "conditions": conditions,
+        "step": step,
+        "summary": _environment_summary(facts),
+        "resources": [
+            item.model_dump(by_alias=True)
+            for item in sorted(memory.inventory.values(), key=lambda item: item.id.lower())
+        ],
+        "operations": [
+            {"id": handle.resource_id, "verb": handle.verb, "url": handle.url, "startTime": handle.start_time}
+            for handle in sorted(memory.operations.values(), key=lambda handle: handle.resource_id.lower())
+        ],
+    }
+    if facts.wanted is not None:
+        result["resourceGroupID"] = facts.wanted.resource_group_id
+        result["loginNodes"] = [
+            {"name": login.name, "privateIPAddress": _resolved(login.address, memory) or ""}
+            for login in facts.wanted.login_nodes
+        ]
+    return result
+
+
+def tier_status(facts: Facts, tier: StorageTier, before: Status) -> Status:
+    """Return the status of a storage tier."""
+    owner = Owner(StorageTier.__name__, tier.metadata.name)
+    if (problem := facts.problems.get(owner)) is not None:
+        return refused(tier, problem.reason, problem.message, before)
+    if tier.deleting or facts.wanted is None:
+        return _leaving(tier, facts, owner, before)
+    resources = [item for item in facts.wanted.graph if item.owner == owner]
+    verdict = Verdict(message="The file system is ready to be mounted")
+    for resource in resources:
+        _add_up(verdict, _resource_verdict(facts, resource))
+    result = {**before, **_base(tier, verdict, before)}
+    mount = facts.wanted.mounts.get(tier.metadata.name)
+    if mount is not None and (source := _resolved(mount.source, facts.memory)):
+        result["mount"] = {"source": source, "type": mount.type, "options": mount.options}
+    else:
+        result.pop("mount", None)
+    if capacity := _capacity(tier, resources, facts):
+        result["capacity"] = capacity
+    return result
+
+
+def partition_status(facts: Facts, partition: ComputePartition, before: Status) -> Status:
+    """Return the status of a partition."""
+    name = partition.metadata.name
+    owner = Owner(ComputePartition.__name__, name)
+    if (problem := facts.problems.get(owner)) is not None:
+        return refused(partition, problem.reason, problem.message, before)
+    nodes = [node for node in facts.nodes if node.partition == name]
+    if partition.deleting or facts.wanted is None:
+        return {**_leaving(partition, facts, owner, before), "nodes": _counts(nodes, "", 0)}
+    node_set = next(item for item in facts.wanted.node_sets if item.owner == owner)
+    urn, version = facts.memory.image_versions[name]
+    return {
+        **_base(partition, _partition_verdict(facts, node_set, nodes), before),
+        "image": {"urn": urn, "version": version},
+        "nodeGeneration": node_set.generation,
+        "vmSize": node_set.vm_size,
+        "nodes": _counts(nodes, node_set.generation, node_set.count),
+        "selector": f"azurehpc.io/partition={name}",
+    }
+
+
+def without_environment(resource: CustomResource, environment: str, before: Status) -> Status:
+    """Return the status of a tier or partition whose environment does not exist."""
+    message = f"HPCEnvironment {environment} does not exist in namespace {resource.metadata.namespace}: create it"
+    verdict = Verdict(ready=False, reason="EnvironmentNotFound", message=message, moving=message)
+    return _merged(resource, verdict, before)
+
+
+def refused(resource: CustomResource, reason: str, message: str, before: Status) -> Status:
+    """Return the status of an object that cannot be acted upon as it is written."""
+    return _merged(resource, Verdict(ready=False, reason=reason, message=message, stuck=message), before)
+
+
+def unreachable(resource: CustomResource, error: AzureError, before: Status) -> Status:
+    """Return the status while Azure cannot be asked: what was known stays, but nobody knows whether it is still so."""
+    reason = {ErrorClass.CREDENTIALS: "CredentialsInvalid", ErrorClass.TRANSIENT: "AzureUnreachable"}.get(
+        error.error_class, error.code
+    )
+    message = f"{error} {WHAT_NEXT[error.error_class]}"
+    ready = _make("Ready", "Unknown", reason, message, resource, before)
+    return {
+        **before,
+        "observedGeneration": resource.metadata.generation,
+        "conditions": [ready, _make("Reconciling", "True", reason, message, resource, before)]
+        + [item for item in before.get("conditions", ()) if item["type"] not in {"Ready", "Reconciling", "Stalled"}],
+    }
+
+
+def news(before: Status, after: Status) -> News | None:
+    """Return what is worth an Event: a `Ready` condition whose status or reason is another one than before."""
+    old, new = _ready(before), _ready(after)
+    if new is None or (old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"])):
+        return None
+    stalled = any(item["type"] == "Stalled" for item in after.get("conditions", ()))
+    event_type: Literal["Normal", "Warning"] = "Warning" if stalled or new["status"] == "Unknown" else "Normal"
+    return News(event_type, new["reason"], new["message"])
+
+
+# Verdicts
+
+
+def _step_verdict(facts: Facts, step: Step) -> Verdict:
+    assert facts.wanted is not None  # noqa: S101 - the caller asked only for a wanted environment
+    verdict = Verdict(message="All resources of this step are ready")
+    if step is Step.COMPUTE:
+        for node_set in facts.wanted.node_sets:
+            nodes = [node for node in facts.nodes if node.partition == node_set.owner.name]
+            _add_up(verdict, _partition_verdict(facts, node_set, nodes))
+        return verdict
+    for resource in facts.wanted.graph:
+        if resource.step is step:
+            _add_up(verdict, _resource_verdict(facts, resource))
+    for owner, problem in facts.problems.items():
+        if step is Step.STORAGE and owner.kind == StorageTier.__name__:
+            _add_up(verdict, Verdict(False, problem.reason, f"{owner}: {problem.message}", stuck=problem.message))
+    return verdict
+
+
+def _resource_verdict(facts: Facts, resource: Resource) -> Verdict:
+    memory, key = facts.memory, resource.id.lower()
+    failure = memory.failures.get(key)
+    state = state_of(memory, key)
+    name = describe(resource.id)
+    verdict = Verdict(ready=is_settled(memory, key))
+    if failure is not None:
+        _blame(verdict, [failure.error], [resource.id])
+    elif state is State.FAILED:
+        verdict = Verdict(False, "Failed", f"{name} is in state Failed. It is put again by itself.", moving=name)
+    elif state is not State.READY:
+        verdict.reason = "Progressing"
+        verdict.moving = verdict.message = f"{name} is {_DOING[state]}"
+    return verdict
+
+
+_DOING = {
+    State.PENDING: "waiting for what it needs",
+    State.CREATING: "being created",
+    State.UPDATING: "being updated",
+    State.DELETING: "being deleted",
+}
+
+
+def _partition_verdict(facts: Facts, node_set: NodeSet, nodes: Sequence[Node]) -> Verdict:
+    partition = node_set.owner.name
+    ready = sum(node.state is NodeState.READY for node in nodes)
+    enough = ready >= node_set.count - node_set.max_unavailable
+    verdict = Verdict(message="All nodes are ready")
+    assert facts.wanted is not None  # noqa: S101 - a node set comes from a wanted blueprint
+    for resource in facts.wanted.graph:
+        if resource.owner == node_set.owner:
+            _add_up(verdict, _resource_verdict(facts, resource))
+    # Nodes of the generation before serve on while what the new one needs is being made.
+    serving = enough and (ready > 0 or verdict.ready)
+    outdated = [node for node in nodes if node.generation != node_set.generation]
+    if outdated and not verdict.stuck:
+        verdict.reason = "RollingOut"
+        verdict.moving = verdict.message = f"Nodes of partition {partition} are being replaced by {node_set.vm_size}"
+    elif not verdict.moving and (not enough or len(nodes) != node_set.count or ready != len(nodes)):
+        verdict.reason = "Scaling"
+        verdict.moving = verdict.message = f"Nodes of partition {partition} are coming up or going down"
+    failure = facts.memory.failures.get(failure_key(partition))
+    if failure is not None:
+        _blame(verdict, [failure.error], [f"nodes of partition {partition}"])
+    verdict.ready = serving
+    return verdict
+
+
+def _blame(verdict: Verdict, errors: Iterable[AzureError], ids: Iterable[str]) -> None:
+    for error, resource_id in zip(errors, ids, strict=True):
+        name = describe(resource_id) if resource_id.startswith("/") else resource_id
+        message = f"{name}: {error.code}: {error.message.rstrip('. ')}. {WHAT_NEXT[error.error_class]}"
+        verdict.reason = error.code if error.code.isalnum() else "Failed"
+        verdict.message = message
+        if error.error_class in _STUCK:
+            verdict.stuck = message
+        else:
+            verdict.moving = message
+
+
+def _add_up(total: Verdict, part: Verdict) -> None:
+    """Add a part's verdict: what is stuck is said first, then what is not ready, then what moves."""
+    weight = (bool(part.stuck), not part.ready, bool(part.moving))
+    if weight > (bool(total.stuck), not total.ready, bool(total.moving)):
+        total.reason, total.message = part.reason, part.message
+    total.ready = total.ready and part.ready
+    total.stuck = total.stuck or part.stuck
+    total.moving = total.moving or part.moving
+
+
+# Pieces
+
+
+def _base(resource: CustomResource, verdict: Verdict, before: Status) -> dict[str, Any]:
+    return {
+        "observedGeneration": resource.metadata.generation,
+        "conditions": _summary(verdict, resource, before),
+    }
+
+
+def _merged(resource: CustomResource, verdict: Verdict, before: Status) -> Status:
+    return {**before, **_base(resource, verdict, before)}
+
+
+def _leaving(resource: CustomResource, facts: Facts, owner: Owner, before: Status) -> Status:
+    message = "What it holds in Azure is being deleted"
+    verdict = Verdict(ready=False, reason="Deleting", message=message, moving=message)
+    for item in facts.memory.inventory.values():
+        failure = facts.memory.failures.get(item.id.lower())
+        if item.owner == str(owner) and failure is not None:
+            _blame(verdict, [failure.error], [item.id])
+    return _merged(resource, verdict, before)
+
+
+def _summary(verdict: Verdict, resource: CustomResource, before: Status) -> list[dict[str, Any]]:
+    conditions = [_condition("Ready", verdict, resource, before)]
+    if verdict.stuck:
+        conditions.append(_make("Stalled", "True", verdict.reason, verdict.stuck, resource, before))
+    elif verdict.moving:
+        reason = verdict.reason if verdict.reason != "Ready" else "Progressing"
+        conditions.append(_make("Reconciling", "True", reason, verdict.moving, resource, before))
+    return conditions
+
+
+def _condition(name: str, verdict: Verdict, resource: CustomResource, before: Status) -> dict[str, Any]:
+    if verdict.ready:
+        # While it serves, an edit under way is told by Reconciling, not by a Ready that changes its mind.
+        reason, message = "Ready", "All that is wanted is there" if verdict.moving or verdict.stuck else verdict.message
+        return _make(name, "True", reason, message, resource, before)
+    return _make(name, "False", verdict.reason, verdict.message, resource, before)
+
+
+def _make(name: str, value: str, reason: str, message: str, resource: CustomResource, before: Status) -> dict[str, Any]:
+    old = next((item for item in before.get("conditions", ()) if item["type"] == name), None)
+    unchanged = old is not None and old["status"] == value
+    return {
+        "type": name,
+        "status": value,
+        "observedGeneration": resource.metadata.generation,
+        "lastTransitionTime": old["lastTransitionTime"]
+        if unchanged and old is not None
+        else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "reason": reason,
+        "message": message,
+    }
+
+
+def _ready(status: Status) -> Mapping[str, Any] | None:
+    return next((item for item in status.get("conditions", ()) if item["type"] == "Ready"), None)
+
+
+def _environment_summary(facts: Facts) -> dict[str, Any]:
+    states = [item.state for item in facts.memory.inventory.values() if item.state != State.KEPT]
+    working = {State.READY, State.UPDATING}
+    node_sets = facts.wanted.node_sets if facts.wanted is not None else ()
+    ready = sum(node.state is NodeState.READY for node in facts.nodes)
+    return {
+        "resources": f"{sum(state in working for state in states)}/{len(states)}",
+        "nodes": f"{ready}/{sum(node_set.maximum for node_set in node_sets)}",
+    }
+
+
+def _counts(nodes: Sequence[Node], generation: str, desired: int) -> dict[str, int]:
+    def count(state: NodeState) -> int:
+        return sum(node.state is state for node in nodes)
+
+    return {
+        "desired": desired,
+        "ready": count(NodeState.READY),
+        "updated": sum(node.state is NodeState.READY and node.generation == generation for node in nodes),
+        "creating": count(NodeState.CREATING),
+        "deleting": count(NodeState.DELETING),
+        "failed": count(NodeState.FAILED),
+    }
+
+
+def _capacity(tier: StorageTier, resources: Sequence[Resource], facts: Facts) -> str:
+    """Return the capacity that the file system has now, as Azure tells it."""
+    for resource in resources:
+        properties = (facts.memory.observed.get(resource.id.lower()) or {}).get("properties") or {}
+        if tier.spec.net_app_files is not None and "usageThreshold" in properties:
+            return f"{int(properties['usageThreshold']) // 2**40}Ti"
+        if tier.spec.managed_lustre is not None and "storageCapacityTiB" in properties:
+            return f"{int(properties.get('currentStorageCapacityTiB') or properties['storageCapacityTiB'])}Ti"
+    return ""
+
+
+def _resolved(value: Any, memory: Memory) -> str | None:
+    try:
+        return str(resolve(value, memory.observed))
+    except UnresolvedError:
+        return None
