@@ -1,0 +1,93 @@
+"""The azure-emulator command: `serve` runs the server, `types` says what it knows and how deeply.
+
+Knows nothing of ARM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from azure_emulator.emulator import SUBSCRIPTION, Emulator
+from azure_emulator.providers import PROVIDERS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="azure-emulator", description="An Azure Resource Manager server for one machine."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="run the server until SIGTERM or SIGINT")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
+    serve.add_argument("--state", type=Path, metavar="DIR", help="keep everything here across restarts")
+    serve.add_argument("--speed", type=float, help="emulated seconds per second (default: 1, or as before the restart)")
+    serve.add_argument("--seed", type=int, default=0, help="decides durations and generated ids (default: 0)")
+    serve.add_argument(
+        "--subscription",
+        action="append",
+        metavar="ID",
+        help=f"id of a subscription that exists; may be repeated (default: {SUBSCRIPTION})",
+    )
+    serve.add_argument("--ready-file", type=Path, metavar="PATH", help="write the URL here as JSON once it answers")
+    commands.add_parser("types", help="list the resource types and how deeply each is emulated")
+    options = parser.parse_args(arguments)
+    if options.command == "types":
+        print(types_table())
+        return 0
+    emulator = Emulator(
+        speed=options.speed,
+        state=options.state,
+        seed=options.seed,
+        subscriptions=tuple(options.subscription or (SUBSCRIPTION,)),
+        host=options.host,
+        port=options.port,
+    )
+    asyncio.run(_serve(emulator, options.ready_file))
+    return 0
+
+
+async def _serve(emulator: Emulator, ready_file: Path | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with emulator:
+        print(f"Azure Resource Manager is emulated at {emulator.url} (speed {emulator.clock.speed:g})", flush=True)
+        if ready_file is not None:
+            _write_atomically(ready_file, json.dumps({"url": emulator.url, "pid": os.getpid()}))
+        await stop.wait()
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    """Write beside and rename: whoever waits for the file must never read half of it."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def types_table() -> str:
+    """One line per resource type."""
+    rows = [("type", "verbs", "create s", "delete s", "what behaves beyond storage")]
+    for provider in PROVIDERS:
+        for kind in provider.types:
+            verbs = [verb for verb, has in (("PUT", kind.put), ("PATCH", kind.patch), ("DELETE", kind.delete)) if has]
+            verbs += sorted(kind.actions)
+            create = f"{kind.put.seconds:g}" if kind.put is not None else "-"
+            delete = f"{kind.delete.seconds:g}" if kind.delete is not None else "-"
+            rows.append((kind.name, " ".join(verbs), create, delete, kind.depth))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
+        for row in rows
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

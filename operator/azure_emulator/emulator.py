@@ -1,0 +1,150 @@
+"""One emulated Azure: clock, store, engine and HTTP server put together; usable in a test or from the command line.
+
+Knows how the parts are joined, and none of their rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from azure_emulator import admin, server
+from azure_emulator.clock import Clock
+from azure_emulator.engine import Engine
+from azure_emulator.faults import Faults
+from azure_emulator.providers import PROVIDERS
+from azure_emulator.store import Store
+
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
+TENANT = "00000000-0000-0000-0000-00000000a2ed"
+# The emulated clock is written to disk at least this often (real seconds), so that time does not stand still in the
+# state directory while nobody asks anything.
+KEEP_CLOCK_EVERY = 5.0
+
+
+class Emulator:
+    """An ARM server, in this process.
+
+    Parameters
+    ----------
+    speed
+        Emulated seconds per real second; None: as before the restart, or 1.
+    state
+        Directory that keeps everything across restarts; None: memory only.
+    seed
+        Decides durations and generated ids.
+    subscriptions
+        Ids of the subscriptions that exist.
+    host, port
+        Where to listen; port 0 takes a free one.
+
+    Examples
+    --------
+    >>> async with Emulator(speed=100) as emulator:  # doctest: +SKIP
+    ...     print(emulator.url)
+    """
+
+    def __init__(
+        self,
+        *,
+        speed: float | None = None,
+        state: Path | None = None,
+        seed: int = 0,
+        subscriptions: tuple[str, ...] = (SUBSCRIPTION,),
+        tenant: str = TENANT,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.tenant = tenant
+        self.store = Store(state)
+        kept = self.store.settings.get("clock", {})
+        self.clock = Clock(
+            base=datetime.fromisoformat(kept["base"]) if kept else None,
+            elapsed=kept.get("elapsed", 0.0),
+            speed=speed if speed is not None else kept.get("speed", 1.0),
+        )
+        self.faults = Faults(self.store)
+        self.engine = Engine(
+            store=self.store,
+            clock=self.clock,
+            providers=PROVIDERS,
+            subscriptions=subscriptions,
+            tenant=tenant,
+            seed=self.store.settings.get("seed", seed),
+        )
+        self.store.set("seed", self.engine.seed)
+        self._runner: web.AppRunner | None = None
+        self._ticking: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Base URL of the server, without a slash at its end."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The request log, oldest first."""
+        return list(self.store.requests)
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append to the request log, numbered and timed."""
+        last = self.store.requests[-1]["sequence"] if self.store.requests else 0
+        self.store.log({
+            "sequence": last + 1, **entry, "emulatedTime": round(self.clock.elapsed, 3), "wallTime": time.time(),
+        })  # fmt: skip
+
+    def commit(self) -> None:
+        """Put on disk what changed, and the time."""
+        clock = self.clock
+        self.store.set("clock", {"base": clock.base.isoformat(), "elapsed": clock.elapsed, "speed": clock.speed})
+        self.store.commit()
+
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application(client_max_size=server.MAX_BODY)
+        app.add_routes([*admin.Admin(self).routes(), *server.Front(self).routes()])
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        site = web.TCPSite(runner, self.host, self.port)
+        await site.start()
+        self._runner = runner
+        self.port = int(runner.addresses[0][1])
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def stop(self) -> None:
+        """Stop listening and close the state."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticking
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self.commit()
+        self.store.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _tick(self) -> None:
+        """End operations when they are due, even if nobody looks."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KEEP_CLOCK_EVERY):
+                    await self.clock.wait_until(self.engine.next_due)
+            self.engine.settle()
+            self.commit()

@@ -1,0 +1,1022 @@
+"""The one path of PUT, PATCH, GET, DELETE, lists and actions that every resource type takes, and the end of operations.
+
+Knows ARM's rules but no type by name: types are data (types.py), their behaviour is hooks. It is synchronous and
+does no I/O but the store's; what is due by the clock happens before anything is read, in the order of its due time.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import heapq
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from azure_emulator import bodies, errors, locations
+from azure_emulator.arm_path import RESOURCES, ArmPath, last_name, parse
+from azure_emulator.clock import Clock
+from azure_emulator.errors import ArmError
+from azure_emulator.store import Operation, Resource, Store, resource_ids
+from azure_emulator.types import Action, Answer, Call, Change, Function, Hold, Patch, Provider, ResourceType, Verb
+
+RESOURCE_GROUP = f"{RESOURCES}/resourceGroups"
+
+# Operations take their model duration give or take this share: real ones are never twice the same.
+JITTER = 0.2
+# Lists are cut into pages of this many resources.
+PAGE = 500
+# ARM's limit on tags of one resource (azure-docs, tag-resources).
+TAGS_ALLOWED = 50
+# An ARM-wide switch, in the terms of facts on AnotherOperationInProgress: it is seen both as an immediate 409 and as
+# the failure of an operation that was accepted (Azure/bicep#5132). Setting `serialisedWrites` chooses.
+SERIALISED_WRITES = ("refused", "failed")
+
+_TOP_LEVEL = frozenset({
+    "id", "name", "type", "etag", "systemData", "location", "extendedLocation", "tags", "properties", "sku", "kind",
+    "identity", "zones", "plan", "managedBy", "scale", "resources", "placement", "apiVersion", "metadata",
+})  # fmt: skip
+_FROM_THE_URL = ("id", "name", "type", "etag", "systemData")
+_API_VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(-[A-Za-z0-9.]+)?$")
+
+
+class Engine:
+    """All resources of the emulated subscriptions, and the rules by which they change."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        providers: Iterable[Provider],
+        subscriptions: Iterable[str],
+        tenant: str,
+        seed: int = 0,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.seed = seed
+        self.tenant = tenant
+        self.subscriptions = {subscription.lower(): subscription for subscription in subscriptions}
+        self.providers = {provider.namespace.lower(): provider for provider in providers}
+        self.types: dict[str, ResourceType] = {
+            kind.key: kind for provider in self.providers.values() for kind in provider.types
+        }
+        self.functions: dict[tuple[str, str], Function] = {
+            (method, name.lower()): function
+            for provider in self.providers.values()
+            for (method, name), function in provider.functions.items()
+        }
+        # The moment at which what happens now happens: the end of the operation that is being settled, or the present.
+        self.now = clock.elapsed
+        # Set by the fault script for the operation that the current request starts.
+        self.planned_failure: ArmError | None = None
+        self.started: Operation | None = None
+        # Private addresses allotted by checks of the current request, before their resources are stored.
+        self.reserved: set[tuple[str, str]] = set()
+        self._due: list[tuple[float, int, str]] = []
+        self._count = 0
+        for operation in store.operations.values():
+            if operation.running:
+                self._schedule(operation)
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Let everything happen that is due by now, in order."""
+        present = self.clock.elapsed
+        while self._due and self._due[0][0] <= present:
+            end, _, identity = heapq.heappop(self._due)
+            operation = self.store.operations[identity]
+            if operation.running and operation.end == end:
+                self.now = end
+                self._finish(operation)
+        self.now = present
+
+    @property
+    def next_due(self) -> float | None:
+        """The emulated moment at which the next operation ends."""
+        return self._due[0][0] if self._due else None
+
+    def jittered(self, seconds: float, *what: str) -> float:
+        """A duration with its jitter: a function of the seed and the resource, whatever the order of requests."""
+        digest = hashlib.sha256("|".join((str(self.seed), *what)).lower().encode()).digest()
+        share = int.from_bytes(digest[:8], "big") / 2**64
+        return seconds * (1 + JITTER * (2 * share - 1))
+
+    def guid(self) -> str:
+        """A new GUID; the same ones in the same order for the same seed."""
+        count = self.store.settings.get("guids", 0) + 1
+        self.store.set("guids", count)
+        return str(uuid.UUID(bytes=hashlib.sha256(f"{self.seed}|guid|{count}".encode()).digest()[:16], version=4))
+
+    def setting(self, name: str, default: Any) -> Any:
+        """A tunable that the admin API may have set."""
+        return self.store.settings.get(name, default)
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def handle(self, call: Call) -> Answer:
+        """Answer one ARM request."""
+        self.settle()
+        self.started = None
+        self.reserved.clear()
+        path = call.path
+        if not _API_VERSION.match(call.api_version):
+            raise _bad_api_version(call.api_version)
+        if path.subscription and path.subscription.lower() not in self.subscriptions:
+            message = f"The subscription '{path.subscription}' could not be found."
+            raise ArmError(errors.NOT_FOUND, "SubscriptionNotFound", message)
+        function = self.functions.get((call.method, path.type_name.lower()))
+        if function is None and not path.names and path.types:
+            function = self.functions.get((call.method, f"*/{path.types[-1].lower()}"))
+        if function is not None:
+            self._require_group(path)
+            return function(call)
+        kind = self.types.get(path.type_name.lower())
+        if kind is not None and path.is_resource:
+            return self._resource(call, kind)
+        if kind is not None and call.method == "GET":
+            return self._list(call, kind)
+        owner = self.types.get(path.type_name.lower().rpartition("/")[0])
+        if owner is not None and call.method == "POST" and not path.is_resource:
+            return self._act(call, owner)
+        raise self._unknown(call)
+
+    def _resource(self, call: Call, kind: ResourceType) -> Answer:
+        match call.method:
+            case "GET":
+                return self._read(call, kind)
+            case "PUT" if kind.put is not None:
+                return self._put(call, kind, kind.put)
+            case "PATCH" if kind.patch is not None:
+                return self._patch(call, kind, kind.patch)
+            case "DELETE" if kind.delete is not None:
+                return self._delete(call, kind)
+            case "HEAD":
+                return self._head(call, kind)
+        raise ArmError(
+            errors.NOT_ALLOWED,
+            "HttpMethodNotSupported",
+            f"The http method '{call.method}' is not supported for a resource of type '{kind.name}'.",
+        )
+
+    def _unknown(self, call: Call) -> ArmError:
+        path = call.path
+        if path.namespace.lower() not in self.providers:
+            message = f"The resource namespace '{path.namespace}' is invalid."
+            return ArmError(errors.NOT_FOUND, "InvalidResourceNamespace", message)
+        return ArmError(
+            errors.NOT_FOUND,
+            "InvalidResourceType",
+            f"The resource type '{'/'.join(path.types)}' could not be found in the namespace '{path.namespace}' for "
+            f"api version '{call.api_version}'.",
+        )
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self, call: Call, kind: ResourceType) -> Answer:
+        resource = self.require(call.path, kind)
+        return Answer(200, self.view(resource, call.query), self._etag_header(kind, resource))
+
+    def _head(self, call: Call, kind: ResourceType) -> Answer:
+        try:
+            self.require(call.path, kind)
+        except ArmError as error:
+            return Answer(error.status)
+        return Answer(204)
+
+    def require(self, path: ArmPath, kind: ResourceType | None = None) -> Resource:
+        """The resource of that path, or ARM's 404."""
+        kind = kind or self.types[path.type_name.lower()]
+        self._require_group(path)
+        found = self.find(path.text)
+        if found is not None:
+            return found
+        if kind.name == RESOURCE_GROUP:
+            raise errors.resource_group_not_found(path.name)
+        if kind.parent is not None and self.find(path.parent) is None:
+            raise ArmError(
+                errors.NOT_FOUND,
+                "ParentResourceNotFound",
+                "Can not perform requested operation on nested resource. Parent resource "
+                f"'{'/'.join(path.names[:-1])}' not found.",
+            )
+        raise errors.resource_not_found(kind.name, "/".join(path.names), path.resource_group or "")
+
+    def find(self, resource_id: str) -> Resource | None:
+        """The resource of that id if there is one, the implicit ones (such as `default` services) included."""
+        found = self.store.get(resource_id)
+        if found is not None:
+            return found
+        path = parse(resource_id)
+        kind = self.types.get(path.type_name.lower())
+        if kind is None or kind.default_instance is None or not path.is_resource:
+            return None
+        if path.name.lower() != "default" or self.store.get(path.parent) is None:
+            return None
+        return Resource(id=path.text, type=kind.name, body=kind.default_instance(self, path))
+
+    @staticmethod
+    def canonical(path: ArmPath, kind: ResourceType) -> str:
+        """The id under which a new resource is kept: names as the caller wrote them, type segments as ARM does."""
+        if not path.text.lower().startswith(f"{path.scope.lower()}/providers/"):
+            return path.text
+        pairs = zip(kind.name.split("/")[1:], path.names, strict=True)
+        return "/".join([f"{path.scope}/providers/{kind.namespace}", *(f"{kind}/{name}" for kind, name in pairs)])
+
+    def view(self, resource: Resource, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The resource as a GET shows it."""
+        kind = self.types[resource.type.lower()]
+        body = copy.deepcopy(resource.body)
+        shown: dict[str, Any] = {"name": resource.name, "id": resource.id, "type": kind.name}
+        if kind.etag is not None and resource.etag:
+            shown["etag"] = resource.etag
+        shown.update(body)
+        properties = shown.setdefault("properties", {})
+        if kind.has_state:
+            properties["provisioningState"] = resource.state
+        for name, child_type in kind.embedded.items():
+            properties[name] = [self.view(child) for child in self.store.children(resource.id, child_type)]
+        if kind.view is not None:
+            kind.view(self, resource, shown, query or {})
+        return shown
+
+    def _list(self, call: Call, kind: ResourceType) -> Answer:
+        path = call.path
+        self._require_group(path)
+        if kind.parent is not None and self.find(path.parent) is None:
+            raise errors.parent_not_found(kind.name, path.parent)
+        whole_subscription = path.resource_group is None and kind.parent is None and not kind.extension
+        if whole_subscription and kind.name != RESOURCE_GROUP:
+            prefix = f"/subscriptions/{call.subscription.lower()}/"
+            found = [resource for resource in self.store.of_type(kind.name) if resource.key.startswith(prefix)]
+        else:
+            found = self.store.children(path.parent, kind.name)
+        if kind.keep is not None:
+            found = [resource for resource in found if kind.keep(self, resource, call.query)]
+        return self.page(call, found)
+
+    def page(self, call: Call, found: list[Resource]) -> Answer:
+        """One page of a list, with the link to the next."""
+        start = int(call.query.get("$skiptoken", "0") or 0)
+        size = min(int(call.query.get("$top", PAGE) or PAGE), self.setting("page", PAGE))
+        shown = found[start : start + size]
+        body: dict[str, Any] = {"value": [self.view(resource, call.query) for resource in shown]}
+        if start + size < len(found) and "$top" not in call.query:
+            query = {**call.query, "$skiptoken": str(start + size)}
+            body["nextLink"] = f"{call.base_url}{quote(call.path.text)}?{urlencode(query)}"
+        return Answer(200, body)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def _put(self, call: Call, kind: ResourceType, verb: Verb) -> Answer:
+        existing = self._open_for_write(call, kind)
+        change = self.change(kind, call.path, "PUT", call.body, existing, call.query, call.api_version)
+        change.seconds = verb.duration(exists=existing is not None)
+        return self._write(call, change, existing)
+
+    def _patch(self, call: Call, kind: ResourceType, patch: Patch) -> Answer:
+        self.require(call.path, kind)
+        existing = self._open_for_write(call, kind)
+        change = self.change(kind, call.path, "PATCH", call.body, existing, call.query, call.api_version)
+        change.seconds = patch.seconds
+        if not set(change.sent) - {"tags"}:
+            change.seconds = 0.0  # tags are ARM's business, not the resource provider's
+        return self._write(call, change, existing)
+
+    def _open_for_write(self, call: Call, kind: ResourceType) -> Resource | None:
+        """What is there now, after the checks that need no body."""
+        path = call.path
+        self._require_group(path, write=True, kind=kind)
+        if not kind.name_pattern.match(path.name):
+            raise errors.bad_request(
+                "InvalidResourceName",
+                f"Resource name {path.name} is invalid for the type '{kind.name}': it must match "
+                f"'{kind.name_pattern.pattern}'.",
+            )
+        parent = path.parent
+        if (kind.parent is not None or kind.extension) and not self.exists(parent):
+            raise errors.parent_not_found(kind.name, parent)
+        self._require_registration(kind)
+        existing = self.find(path.text)
+        self._check_preconditions(call, kind, existing)
+        return existing
+
+    def _require_registration(self, kind: ResourceType) -> None:
+        # The SDKs register by themselves on this error; they take the namespace from the last quoted word.
+        if self.setting("registrations", {}).get(kind.namespace.lower(), "Registered") != "Registered":
+            raise errors.conflict(
+                "MissingSubscriptionRegistration",
+                f"The subscription is not registered to use namespace '{kind.namespace}'. See "
+                "https://aka.ms/rps-not-found for how to register subscriptions.",
+            )
+
+    def exists(self, scope: str) -> bool:
+        """Whether a scope exists: a subscription, a resource group or a resource."""
+        path = parse(scope)
+        if path.type_name.lower() == "microsoft.resources/subscriptions" and path.names:
+            return path.name.lower() in self.subscriptions
+        return self.find(scope) is not None
+
+    def change(
+        self,
+        kind: ResourceType,
+        path: ArmPath,
+        verb: str,
+        sent: Any,
+        existing: Resource | None,
+        query: Mapping[str, str] | None = None,
+        api_version: str = "",
+        parent: Change | None = None,
+    ) -> Change:
+        """Turn a request body into the body to store, or refuse it."""
+        sent = self._clean(sent)
+        before = existing.body if existing is not None else None
+        internal = copy.deepcopy(existing.internal) if existing is not None else {}
+        if verb == "PATCH" and existing is not None:
+            body = self._patched(kind, existing, sent)
+        else:
+            body = copy.deepcopy(sent)
+            self._keep_read_only(kind, body, before)
+        self._place(kind, path, body, existing)
+        _check_tags(body)
+        self._keep_secrets(kind, body, internal, before)
+        self._keep_immutable(kind, body, before)
+        for required in kind.required:
+            if bodies.get(body, required) is None:
+                raise errors.bad_request(
+                    "InvalidRequestContent",
+                    f"Required property '{required}' not found in the request body of resource '{path.text}'.",
+                    target=required,
+                )
+        if verb != "PATCH":
+            bodies.with_defaults(body, kind.defaults)
+        change = Change(
+            engine=self, type=kind, path=path, verb=verb, sent=sent, body=body, before=copy.deepcopy(before),
+            internal=internal, query=query or {}, api_version=api_version,
+            subscription=path.subscription or "", parent=parent,
+        )  # fmt: skip
+        self._plan_children(change)
+        self._check_references(change)
+        if kind.check is not None:
+            kind.check(change)
+        return change
+
+    def _write(self, call: Call, change: Change, existing: Resource | None) -> Answer:
+        kind = change.type
+        verb = kind.put if change.verb == "PUT" else None
+        self._refuse_busy(call, change, existing)
+        resource, operation = self.apply(change, existing)
+        shown: Any = self.view(resource, {})
+        headers = self._etag_header(kind, resource)
+        if operation is not None:
+            headers.update(self.follow(call.base_url, call.api_version, kind, operation, call.method))
+        if verb is None:
+            status = kind.patch.status if kind.patch is not None and operation is not None else 200
+            return Answer(status, shown, headers)
+        if existing is None:
+            return Answer(verb.created, shown if verb.body or operation is None else None, headers)
+        # An update that is done at once answers 200 even where one that goes on answers 202.
+        return Answer(verb.updated if operation is not None else 200, shown, headers)
+
+    def apply(self, change: Change, existing: Resource | None) -> tuple[Resource, Operation | None]:
+        """Store a checked change and begin its work; also how hooks create resources of their own."""
+        kind = change.type
+        seconds = self.jittered(change.seconds, change.id, change.verb)
+        failure, self.planned_failure = change.failure or self.planned_failure, None
+        if failure is not None and seconds == 0 and change.operation is None:
+            raise failure
+        resource = existing or Resource(id=self.canonical(change.path, kind), type=kind.name, body={}, created=self.now)
+        if resource.operation is not None:
+            self._preempt(resource)
+        resource.body, resource.internal, resource.changed = change.body, change.internal, self.now
+        operation = change.operation
+        if operation is not None:
+            operation.along.append(resource.key)
+        elif seconds > 0:
+            operation = self.begin(resource, change.verb, seconds, api_version=change.api_version)
+            operation.before = change.before
+            operation.failure = _failure(failure)
+        resource.operation = operation.id if operation is not None else None
+        resource.state = _state_meanwhile(kind, change) if operation is not None else "Succeeded"
+        self._touch(kind, resource)
+        self.store.save(resource)
+        self._apply_children(change, operation)
+        if kind.accepted is not None:
+            kind.accepted(change, resource)
+            self.store.save(resource)
+        if operation is None and kind.finished is not None:
+            done = Operation(self.guid(), resource.id, kind.name, change.verb, self.now, self.now, "Succeeded")
+            kind.finished(self, resource, done)
+            self.store.save(resource)
+        return resource, operation
+
+    def create(
+        self, resource_id: str, body: dict[str, Any], *, operation: Operation | None = None, seconds: float = 0.0
+    ) -> Resource:
+        """Create or replace a resource as part of another one's work, through the same checks as a request."""
+        path = parse(resource_id)
+        kind = self.types[path.type_name.lower()]
+        existing = self.store.get(resource_id)
+        change = self.change(kind, path, "PUT", body, existing)
+        change.operation, change.seconds = operation, seconds
+        return self.apply(change, existing)[0]
+
+    def _plan_children(self, change: Change) -> None:
+        """Check the children that a parent's body lists (subnets in a virtual network), and those that it omits."""
+        kind = change.type
+        for name, child_type in kind.embedded.items():
+            listed = change.properties.pop(name, None)
+            if listed is None:
+                kept_from = kind.embedded_kept_from
+                if change.verb == "PATCH" or (kept_from is not None and change.api_version >= kept_from):
+                    continue
+                listed = []
+            child_kind = self.types[child_type.lower()]
+            kept = set()
+            for item in listed:
+                if not isinstance(item, dict) or not item.get("name"):
+                    raise errors.bad_request("InvalidRequestFormat", f"Each of '{name}' needs a name.", target=name)
+                child_id = f"{change.id}/{child_type.rsplit('/', 1)[-1]}/{item['name']}"
+                kept.add(child_id.lower())
+                existing = self.store.get(child_id)
+                child = self.change(child_kind, parse(child_id), "PUT", item, existing, parent=change)
+                change.children.append(child)
+            for child_resource in self.store.children(change.id, child_type):
+                if child_resource.key not in kept:
+                    self._refuse_in_use(child_kind, child_resource, {})
+                    change.omitted.append(child_resource)
+
+    def _apply_children(self, change: Change, operation: Operation | None) -> None:
+        for child in change.children:
+            child.operation = operation
+            self.apply(child, self.store.get(child.id))
+        for omitted in change.omitted:
+            self.remove(omitted)
+
+    # -- deleting ----------------------------------------------------------------------------------------------------
+
+    def _delete(self, call: Call, kind: ResourceType) -> Answer:
+        if kind.name != RESOURCE_GROUP:
+            self._require_group(call.path)
+        resource = self.store.get(call.path.text)
+        if resource is None:
+            if kind.name == RESOURCE_GROUP:
+                raise errors.resource_group_not_found(call.path.name)
+            return Answer(204)
+        self._check_preconditions(call, kind, resource)
+        operation = self.begin_delete(resource, call.query, call)
+        if operation is None:
+            return Answer(200)
+        return Answer(202, None, self.follow(call.base_url, call.api_version, kind, operation, "DELETE"))
+
+    def begin_delete(
+        self, resource: Resource, query: Mapping[str, str] | None = None, call: Call | None = None
+    ) -> Operation | None:
+        """Begin to delete a resource, or refuse; None when it is gone already."""
+        kind = self.types[resource.type.lower()]
+        running = self.store.operations.get(resource.operation or "")
+        if running is not None and running.running and running.verb == "DELETE":
+            return running
+        if running is not None and running.running and not kind.protocol.preempts:
+            raise self._busy(kind, resource, call)
+        self._refuse_serialised(kind, resource.id, call)
+        self._refuse_in_use(kind, resource, query or {})
+        if kind.nested == "refuse" and self.store.children(resource.id):
+            raise errors.conflict(
+                "CannotDeleteResource",
+                "Can not delete resource before nested resources are deleted.",
+            )
+        seconds = self.jittered(kind.delete.seconds if kind.delete is not None else 0.0, resource.id, "DELETE")
+        failure, self.planned_failure = self.planned_failure, None
+        if seconds == 0:
+            if failure is not None:
+                raise failure
+            self.remove(resource)
+            return None
+        if resource.operation is not None:
+            self._preempt(resource)
+        operation = self.begin(resource, "DELETE", seconds)
+        operation.arguments = {"state": resource.state}
+        operation.failure = _failure(failure)
+        resource.operation, resource.state = operation.id, "Deleting"
+        self._touch(kind, resource)
+        self.store.save(resource)
+        if kind.deleting is not None:
+            kind.deleting(self, resource)
+        return operation
+
+    def remove(self, resource: Resource) -> None:
+        """Let a resource and everything below it be gone."""
+        for child in self.store.children(resource.id):
+            self.remove(child)
+        kind = self.types[resource.type.lower()]
+        self.store.remove(resource)
+        if kind.deleted is not None:
+            kind.deleted(self, resource)
+
+    # -- actions -----------------------------------------------------------------------------------------------------
+
+    def _act(self, call: Call, kind: ResourceType) -> Answer:
+        action = {name.lower(): action for name, action in kind.actions.items()}.get(call.path.types[-1].lower())
+        if action is None:
+            raise self._unknown(call)
+        resource_path = parse(call.path.parent)
+        resource = self.require(resource_path, kind)
+        output = action.run(call, resource) if action.run is not None else None
+        if isinstance(output, Answer):
+            return output
+        if action.seconds == 0:
+            return Answer(action.status, output)
+        verb = f"POST {call.path.types[-1]}"
+        operation = self.begin_action(resource, action, verb, api_version=call.api_version)
+        operation.output = output
+        headers = self.follow(call.base_url, call.api_version, kind, operation, "POST")
+        return Answer(202, None, headers)
+
+    def begin_action(self, resource: Resource, action: Action, verb: str, *, api_version: str = "") -> Operation:
+        """Begin the work of an action on a resource."""
+        kind = self.types[resource.type.lower()]
+        running = self.store.operations.get(resource.operation or "")
+        if running is not None and running.running:
+            if not kind.protocol.preempts or running.verb == "DELETE":
+                raise self._busy(kind, resource, None)
+            self._preempt(resource)
+        operation = self.begin(resource, verb, self.jittered(action.seconds, resource.id, verb))
+        operation.api_version = api_version
+        operation.failure, self.planned_failure = _failure(self.planned_failure), None
+        resource.operation = operation.id
+        if action.updating is not None:
+            resource.state = action.updating
+        self._touch(kind, resource)
+        self.store.save(resource)
+        return operation
+
+    # -- operations --------------------------------------------------------------------------------------------------
+
+    def begin(self, resource: Resource, verb: str, seconds: float, *, api_version: str = "") -> Operation:
+        """Start an operation that ends so many emulated seconds from now."""
+        operation = Operation(
+            id=self.guid(), resource=resource.id, type=resource.type, verb=verb, start=self.now,
+            end=self.now + seconds, location=self.location_of(resource), api_version=api_version,
+        )  # fmt: skip
+        self.store.save_operation(operation)
+        self.started = operation
+        self._schedule(operation)
+        self.clock.wake()
+        return operation
+
+    def location_of(self, resource: Resource) -> str:
+        """Region in which a resource's operations run: its own, or that of what it is in."""
+        own = resource.location
+        if own and own != "global":
+            return own
+        prefix = f"/subscriptions/{parse(resource.id).subscription}/resourceGroups/"
+        group = self.store.get(f"{prefix}{resource.resource_group}")
+        return group.location if group is not None else own or "global"
+
+    def follow(
+        self, base_url: str, api_version: str, kind: ResourceType, operation: Operation, method: str
+    ) -> dict[str, str]:
+        """Headers that tell a client how to follow an operation, in the style of its resource provider."""
+        protocol = kind.protocol
+        path = parse(operation.resource)
+        headers: dict[str, str] = {}
+
+        def url(template: str, extra: str) -> str:
+            filled = template.format(
+                namespace=kind.namespace, location=operation.location or "global", id=operation.id,
+                group=path.resource_group or "",
+            )  # fmt: skip
+            return f"{base_url}/subscriptions/{path.subscription}/{filled}?{extra}api-version={api_version}"
+
+        if protocol.status is not None:
+            headers["Azure-AsyncOperation"] = url(protocol.status, protocol.status_query)
+            headers["Azure-AsyncNotification"] = "Enabled"
+        if protocol.result is not None and method in protocol.result_on:
+            headers["Location"] = url(protocol.result, protocol.result_query)
+        headers.update(self.retry_after(protocol.retry_after))
+        return headers
+
+    def retry_after(self, seconds: int | None) -> dict[str, str]:
+        """`Retry-After` in real seconds for a wait in emulated ones; exact in milliseconds when time is scaled.
+
+        azure-core takes `retry-after-ms` first, which is what makes a scaled clock worth its name. A clock that
+        stands still is moved by hand, so clients had better ask often.
+        """
+        speed = self.clock.speed
+        if speed == 1:
+            return {} if seconds is None else {"Retry-After": str(seconds)}
+        scaled = (seconds if seconds is not None else 10) / speed if speed > 0 else 0.05
+        return {"Retry-After": str(max(1, round(scaled))), "retry-after-ms": str(max(1, round(scaled * 1000)))}
+
+    def status_document(self, call: Call) -> Answer:
+        """What an Azure-AsyncOperation URL answers."""
+        operation = self._operation(call)
+        protocol = self.types[operation.type.lower()].protocol
+        document: dict[str, Any] = {"status": operation.status}
+        if not protocol.terse:
+            document.update(
+                id=call.path.text, name=operation.id, startTime=self.clock.iso(operation.start), percentComplete=0.0
+            )
+            if operation.running:
+                span = operation.end - operation.start
+                document["percentComplete"] = round(100 * min(1.0, (self.now - operation.start) / span), 1)
+            else:
+                document["endTime"] = self.clock.iso(operation.end)
+                document["percentComplete"] = 100.0
+        if operation.status in ("Failed", "Canceled") and operation.failure is not None:
+            document["error"] = {key: value for key, value in operation.failure.items() if key != "status"}
+        elif operation.output is not None and not operation.running:
+            document["properties"] = {"output": operation.output}
+        headers = self.retry_after(protocol.retry_after) if operation.running else {}
+        return Answer(200, document, headers)
+
+    def result_document(self, call: Call) -> Answer:
+        """What a Location URL answers: 202 while it runs, then what a synchronous request would have answered."""
+        operation = self._operation(call)
+        kind = self.types[operation.type.lower()]
+        if operation.running:
+            headers = self.retry_after(kind.protocol.retry_after)
+            query = urlencode(call.query)
+            headers["Location"] = f"{call.base_url}{call.path.text}?{query}"
+            return Answer(202, None, headers)
+        if operation.status != "Succeeded":
+            failure = operation.failure or {"code": "OperationCanceled", "message": "The operation was canceled."}
+            inner = {key: value for key, value in failure.items() if key != "status"}
+            return Answer(int(failure.get("status", errors.CONFLICT)), {"error": inner})
+        if operation.verb == "DELETE":
+            return Answer(200 if kind.name == RESOURCE_GROUP else 204)
+        if operation.output is not None:
+            return Answer(200, operation.output)
+        resource = self.store.get(operation.resource)
+        if operation.verb in ("PUT", "PATCH") and resource is not None:
+            return Answer(200, self.view(resource))
+        return Answer(200)
+
+    def _operation(self, call: Call) -> Operation:
+        operation = self.store.operations.get(call.path.name.lower())
+        if operation is None:
+            message = f"The operation '{call.path.name}' was not found."
+            raise ArmError(errors.NOT_FOUND, "OperationNotFound", message)
+        return operation
+
+    def _finish(self, operation: Operation) -> None:
+        kind = self.types[operation.type.lower()]
+        resource = self.store.get(operation.resource)
+        if resource is not None and kind.continues is not None and operation.failure is None:
+            later = kind.continues(self, resource, operation)
+            if later is not None:
+                operation.end = later
+                self.store.save_operation(operation)
+                self._schedule(operation)
+                return
+        failed = operation.failure is not None
+        operation.status = "Failed" if failed else "Succeeded"
+        self.store.save_operation(operation)
+        for written in [resource, *(self.store.get(key) for key in operation.along)]:
+            if written is not None and written.operation == operation.id:
+                self._end(written, operation)
+
+    def _end(self, resource: Resource, operation: Operation) -> None:
+        kind = self.types[resource.type.lower()]
+        resource.operation = None
+        if operation.verb == "DELETE" and operation.status == "Succeeded":
+            self.remove(resource)
+            return
+        if operation.status == "Succeeded":
+            resource.state = "Succeeded"
+            if kind.finished is not None and operation.verb in ("PUT", "PATCH"):
+                kind.finished(self, resource, operation)
+        elif operation.verb == "DELETE" and kind.name == RESOURCE_GROUP:
+            resource.state = str(operation.arguments.get("state", "Succeeded"))
+        else:
+            resource.state = "Failed"
+            # The contract asks that a failed update goes back to the values before it (async-api-reference.md).
+            if operation.before is not None and resource.id == operation.resource:
+                resource.body = operation.before
+        if operation.verb.startswith("POST "):
+            name = operation.verb.removeprefix("POST ").lower()
+            action = {key.lower(): value for key, value in kind.actions.items()}[name]
+            if action.finished is not None and operation.status == "Succeeded":
+                action.finished(self, resource, operation)
+        self._touch(kind, resource)
+        self.store.save(resource)
+
+    def _preempt(self, resource: Resource) -> None:
+        running = self.store.operations.get(resource.operation or "")
+        if running is not None and running.running and running.resource.lower() == resource.key:
+            running.status, running.end = "Canceled", self.now
+            running.failure = {
+                "status": errors.CONFLICT,
+                "code": "OperationPreempted",
+                "message": "The operation has been preempted by a more recent operation.",
+            }
+            self.store.save_operation(running)
+
+    def _schedule(self, operation: Operation) -> None:
+        self._count += 1
+        heapq.heappush(self._due, (operation.end, self._count, operation.id))
+
+    # -- rules -------------------------------------------------------------------------------------------------------
+
+    def _require_group(self, path: ArmPath, *, write: bool = False, kind: ResourceType | None = None) -> None:
+        if path.resource_group is None or (kind is not None and kind.name == RESOURCE_GROUP and not write):
+            return
+        group_id = f"/subscriptions/{path.subscription}/resourceGroups/{path.resource_group}"
+        if path.key == group_id.lower() and not write:
+            return
+        group = self.store.get(group_id)
+        if group is None:
+            if path.key == group_id.lower():
+                return
+            raise errors.resource_group_not_found(path.resource_group)
+        if write and group.state == "Deleting":
+            raise errors.conflict(
+                "ResourceGroupBeingDeleted",
+                f"The resource group '{group.name}' is in deprovisioning state and cannot perform this operation.",
+            )
+
+    def _check_preconditions(self, call: Call, kind: ResourceType, existing: Resource | None) -> None:
+        if not kind.if_match:
+            return
+        wanted = call.headers.get("If-Match")
+        unwanted = call.headers.get("If-None-Match")
+        if wanted is not None and (existing is None or wanted not in ("*", existing.etag, f'"{existing.etag}"')):
+            raise errors.precondition_failed(wanted)
+        if unwanted is not None and existing is not None and unwanted in ("*", existing.etag, f'"{existing.etag}"'):
+            raise errors.precondition_failed(unwanted)
+
+    @staticmethod
+    def _clean(sent: Any) -> dict[str, Any]:
+        if not isinstance(sent, dict):
+            raise errors.bad_request(
+                "InvalidRequestContent", "The request content was invalid and could not be deserialized: it must be "
+                "a JSON object."
+            )  # fmt: skip
+        for member in sent:
+            if member not in _TOP_LEVEL:
+                raise errors.bad_request(
+                    "InvalidRequestContent",
+                    "The request content was invalid and could not be deserialized: 'Could not find member "
+                    f"'{member}' on object of type 'ResourceDefinition'. Path '{member}'.'.",
+                )
+        body = {key: copy.deepcopy(value) for key, value in sent.items() if key not in _FROM_THE_URL}
+        properties = body.get("properties")
+        if properties is None:
+            body.pop("properties", None)
+        elif not isinstance(properties, dict):
+            raise errors.bad_request(
+                "InvalidRequestContent",
+                "The request content was invalid and could not be deserialized: 'properties' must be a JSON object.",
+            )
+        else:
+            properties.pop("provisioningState", None)
+        return body
+
+    @staticmethod
+    def _patched(kind: ResourceType, existing: Resource, sent: dict[str, Any]) -> dict[str, Any]:
+        allowed = kind.patch.allowed if kind.patch is not None else None
+        if allowed is not None:
+            paths = {key for key in sent if key != "properties"}
+            paths |= {f"properties.{key}" for key in sent.get("properties") or {}}
+            known = {path for path in paths if bodies.same(bodies.get(existing.body, path), bodies.get(sent, path))}
+            for path in sorted(paths - allowed - known):
+                raise errors.bad_request(
+                    "InvalidRequestContent",
+                    f"The property '{path}' cannot be changed with PATCH on a resource of type '{kind.name}'.",
+                    target=path,
+                )
+        patch = copy.deepcopy(sent)
+        for path in kind.read_only:
+            bodies.drop(patch, path)
+        tags = patch.pop("tags", None)
+        body = copy.deepcopy(existing.body)
+        bodies.merge(body, patch)
+        if tags is not None:
+            body["tags"] = tags
+        return body
+
+    @staticmethod
+    def _keep_read_only(kind: ResourceType, body: dict[str, Any], before: dict[str, Any] | None) -> None:
+        for path in kind.read_only:
+            bodies.drop(body, path)
+            value = bodies.get(before, path, bodies.MISSING)
+            if value is not bodies.MISSING:
+                bodies.put(body, path, copy.deepcopy(value))
+
+    @staticmethod
+    def _keep_secrets(
+        kind: ResourceType, body: dict[str, Any], internal: dict[str, Any], before: dict[str, Any] | None
+    ) -> None:
+        for path in kind.write_only:
+            value = bodies.drop(body, path)
+            if value is bodies.MISSING or value is None:
+                continue
+            secrets = internal.setdefault("secrets", {})
+            fixed = before is not None and path in kind.immutable and secrets.get(path) != value
+            if fixed:
+                raise _immutable(kind, path)
+            secrets[path] = value
+
+    @staticmethod
+    def _keep_immutable(kind: ResourceType, body: dict[str, Any], before: dict[str, Any] | None) -> None:
+        if before is None:
+            return
+        for path in kind.immutable:
+            if path in kind.write_only:
+                continue
+            old, new = bodies.get(before, path), bodies.get(body, path)
+            if new is None and old is not None:
+                bodies.put(body, path, copy.deepcopy(old))
+            elif not bodies.same(old, new):
+                raise _immutable(kind, path)
+
+    def _place(self, kind: ResourceType, path: ArmPath, body: dict[str, Any], existing: Resource | None) -> None:
+        if kind.location is None:
+            body.pop("location", None)
+            return
+        sent = body.get("location")
+        if not sent:
+            if existing is None and kind.location == "required":
+                raise errors.bad_request("LocationRequired", "The location property is required for this definition.")
+            body["location"] = existing.location if existing is not None else "global"
+            return
+        location = body["location"] = locations.normalise(str(sent))
+        expected = {"global"} if kind.location == "global" else set(locations.REGIONS)
+        if location not in expected:
+            raise errors.bad_request(
+                "LocationNotAvailableForResourceType",
+                f"The provided location '{sent}' is not available for resource type '{kind.name}'. List of available "
+                f"regions for the resource type is '{','.join(sorted(expected))}'.",
+            )
+        if existing is not None and location != existing.location:
+            raise self._moved(kind, path, existing, location)
+
+    @staticmethod
+    def _moved(kind: ResourceType, path: ArmPath, existing: Resource, location: str) -> ArmError:
+        if kind.name == RESOURCE_GROUP:
+            return errors.conflict(
+                "InvalidResourceGroupLocation",
+                f"Invalid resource group location '{location}'. The Resource group already exists in location "
+                f"'{existing.location}'.",
+            )
+        return errors.conflict(
+            "InvalidResourceLocation",
+            f"The resource '{path.name}' already exists in location '{existing.location}' in resource group "
+            f"'{path.resource_group}'. A resource with the same name cannot be created in location '{location}'. "
+            "Please select a new resource name.",
+        )
+
+    def _check_references(self, change: Change) -> None:
+        """Every id in the body that names a type we hold must name a resource."""
+        own = change.path.key
+        for found in sorted(resource_ids(change.body)):
+            if found == own or found.startswith(f"{own}/"):
+                continue
+            path = parse(found)
+            kind = self.types.get(path.type_name)
+            if kind is None or not path.is_resource or kind.name in change.type.loose:
+                continue
+            if self.find(found) is None:
+                raise errors.invalid_reference(_as_sent(change.body, found), change.id)
+
+    def _refuse_busy(self, call: Call, change: Change, existing: Resource | None) -> None:
+        kind = change.type
+        if existing is not None and existing.operation is not None and change.seconds > 0:
+            running = self.store.operations[existing.operation]
+            if running.verb == "DELETE" or not kind.protocol.preempts:
+                raise self._busy(kind, existing, call)
+        if change.seconds > 0:
+            self._refuse_serialised(kind, change.id, call, change)
+
+    def serialised_scope(self, kind: ResourceType, resource_id: str) -> str | None:
+        """Key of the resource under which writes of this type run one at a time."""
+        if kind.serialised is None:
+            return None
+        depth = kind.name.count("/") - kind.serialised.count("/")
+        return "/".join(resource_id.split("/")[: -2 * depth or None]).lower()
+
+    def _refuse_serialised(
+        self, kind: ResourceType, resource_id: str, call: Call | None, change: Change | None = None
+    ) -> None:
+        scope = self.serialised_scope(kind, resource_id)
+        running = self.write_under(scope) if scope is not None else None
+        if running is None:
+            return
+        error = errors.another_operation_in_progress(self._operation_uri(running, call))
+        if change is not None and self.setting("serialisedWrites", SERIALISED_WRITES[0]) == "failed":
+            change.failure = change.failure or error
+            return
+        raise error
+
+    def write_under(self, scope: str) -> Operation | None:
+        """The write that runs on a resource or below it, if any."""
+        for resource in filter(None, [self.store.get(scope), *self.store.below(scope)]):
+            running = self.store.operations.get(resource.operation or "")
+            if running is not None and running.running:
+                return running
+        return None
+
+    def _busy(self, kind: ResourceType, resource: Resource, call: Call | None) -> ArmError:
+        running = self.store.operations[resource.operation or ""]
+        if kind.protocol.busy == "AnotherOperationInProgress":
+            return errors.another_operation_in_progress(self._operation_uri(running, call))
+        return errors.conflict(
+            kind.protocol.busy,
+            f"The request for resource '{resource.id}' cannot be carried out because another operation on it is in "
+            f"progress: {running.verb}, started {self.clock.iso(running.start)}. Please try again later.",
+        )
+
+    def _operation_uri(self, operation: Operation, call: Call | None) -> str:
+        kind = self.types[operation.type.lower()]
+        base, version = (call.base_url, call.api_version) if call is not None else ("", operation.api_version)
+        return self.follow(base, version, kind, operation, "PUT").get("Azure-AsyncOperation", operation.id)
+
+    def _refuse_in_use(self, kind: ResourceType, resource: Resource, query: Mapping[str, str]) -> None:
+        for hold in kind.holds:
+            self._refuse_held(hold, resource)
+        if kind.nested == "cascade":
+            for child in self.store.children(resource.id):
+                self._refuse_in_use(self.types[child.type.lower()], child, query)
+        if kind.check_delete is not None:
+            kind.check_delete(self, resource, query)
+
+    def _refuse_held(self, hold: Hold, resource: Resource) -> None:
+        holders = [holder.id for holder in self.store.referrers(resource.id) if holder.type == hold.by]
+        if holders:
+            message = hold.message.format(id=resource.id, name=resource.name, holders=", ".join(holders))
+            raise ArmError(hold.status, hold.code, message, details=[])
+
+    def _touch(self, kind: ResourceType, resource: Resource) -> None:
+        """A new ETag: it changes with every change of state, not only of the body."""
+        match kind.etag:
+            case "weak":
+                resource.etag = f'W/"{self.guid()}"'
+            case "plain":
+                resource.etag = self.guid()
+            case "counter":
+                resource.etag = f'"{int(resource.etag.strip(chr(34)) or 0) + 1}"'
+
+    @staticmethod
+    def _etag_header(kind: ResourceType, resource: Resource) -> dict[str, str]:
+        return {"ETag": resource.etag} if kind.etag is not None and resource.etag else {}
+
+
+def _state_meanwhile(kind: ResourceType, change: Change) -> str:
+    if change.verb == "PATCH":
+        return kind.patch.updating if kind.patch is not None else "Updating"
+    if kind.put is None:
+        return "Updating"
+    return kind.put.updating if change.exists else kind.put.creating
+
+
+def _failure(error: ArmError | None) -> dict[str, Any] | None:
+    return None if error is None else {"status": error.status, **error.error()}
+
+
+def _immutable(kind: ResourceType, path: str) -> ArmError:
+    if kind.immutable_error is not None:
+        return kind.immutable_error(path)
+    return errors.property_change_not_allowed(path.removeprefix("properties."))
+
+
+def _as_sent(body: Any, key: str) -> str:
+    """An id as the client wrote it, for the error message."""
+    if isinstance(body, dict):
+        body = [*body.values(), *body.keys()]
+    if isinstance(body, list):
+        return next((found for item in body if (found := _as_sent(item, key))), "")
+    return body if isinstance(body, str) and body.rstrip("/").lower() == key else ""
+
+
+def _check_tags(body: dict[str, Any]) -> None:
+    tags = body.get("tags")
+    if tags is None:
+        body.pop("tags", None)
+        return
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        raise errors.bad_request("InvalidRequestContent", "The request content was invalid: 'tags' must map names to "
+                                 "strings.")  # fmt: skip
+    if len(tags) > TAGS_ALLOWED:
+        raise errors.bad_request(
+            "InvalidTags",
+            f"The number of tags on the resource is {len(tags)}. The maximum number allowed is {TAGS_ALLOWED}.",
+        )
+
+
+def _bad_api_version(version: str) -> ArmError:
+    if not version:
+        return errors.bad_request(
+            "MissingApiVersionParameter",
+            "The api-version query parameter (?api-version=) is required for all requests.",
+        )
+    return errors.bad_request("InvalidApiVersionParameter", f"The api-version '{version}' is invalid.")
+
+
+def name_of(reference: Mapping[str, Any] | None) -> str:
+    """Last segment of a `{"id": …}` reference."""
+    return last_name(str((reference or {}).get("id", "")))

@@ -1,0 +1,304 @@
+"""What the emulator remembers: resources, operations, settings and the request log, in memory and on disk.
+
+Knows no resource type and no rule. Memory is what answers; sqlite is the journal behind it: each ARM request is one
+transaction, committed before its answer leaves, so a SIGKILL at any moment loses at most a request that was never
+answered. (synchronous=OFF is enough for that: the pages of a killed process are the kernel's to write.)
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from azure_emulator.arm_path import parent_of
+
+# The request log kept in memory and on disk is bounded: an operator that runs for days would otherwise fill both.
+REQUESTS_KEPT = 200_000
+
+_SCHEMA = """
+create table if not exists resources (key text primary key, document text not null) without rowid;
+create table if not exists operations (id text primary key, document text not null) without rowid;
+create table if not exists settings (name text primary key, document text not null) without rowid;
+create table if not exists requests (sequence integer primary key, document text not null);
+"""
+
+
+@dataclass
+class Resource:
+    """One resource: the body that a client may see, and beside it what only the emulator knows."""
+
+    id: str
+    type: str
+    body: dict[str, Any]
+    state: str = "Succeeded"
+    etag: str = ""
+    operation: str | None = None
+    created: float = 0.0
+    changed: float = 0.0
+    # Write-only values, power state, allotted addresses: never returned to a client.
+    internal: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """For comparing: ARM ids have no case."""
+        return self.id.lower()
+
+    @property
+    def name(self) -> str:
+        """The last segment of the id."""
+        return self.id.rsplit("/", 1)[-1]
+
+    @property
+    def parent(self) -> str:
+        """Id of the parent resource, resource group or scope."""
+        return parent_of(self.id)
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The `properties` of the body, created if absent."""
+        properties: dict[str, Any] = self.body.setdefault("properties", {})
+        return properties
+
+    @property
+    def location(self) -> str:
+        """Region, or an empty string for a resource that has none."""
+        return str(self.body.get("location", ""))
+
+    @property
+    def resource_group(self) -> str:
+        """Name of the resource group, or an empty string outside of one."""
+        parts = self.id.split("/")
+        return parts[4] if parts[3:4] == ["resourceGroups"] and parts[4:] else ""
+
+
+@dataclass
+class Operation:
+    """One asynchronous operation; times are emulated seconds since the beginning."""
+
+    id: str
+    resource: str
+    type: str
+    verb: str
+    start: float
+    end: float
+    status: str = "InProgress"
+    location: str = ""
+    api_version: str = ""
+    # What will go wrong at its end, if anything.
+    failure: dict[str, Any] | None = None
+    # The body to go back to if an update fails; None for a creation.
+    before: dict[str, Any] | None = None
+    # Children written by the same request, whose state follows this operation.
+    along: list[str] = field(default_factory=list)
+    # Input of the operation that its end needs, and the output of an action.
+    arguments: dict[str, Any] = field(default_factory=dict)
+    output: Any = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.status == "InProgress"
+
+
+class Store:
+    """Resources and operations with the indexes that the rules need, written behind to sqlite."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.resources: dict[str, Resource] = {}
+        self.operations: dict[str, Operation] = {}
+        self.settings: dict[str, Any] = {}
+        self.requests: deque[dict[str, Any]] = deque(maxlen=REQUESTS_KEPT)
+        self._children: dict[str, dict[str, None]] = {}
+        self._by_type: dict[str, dict[str, None]] = {}
+        self._referrers: dict[str, dict[str, None]] = {}
+        self._references: dict[str, set[str]] = {}
+        self._addresses: dict[str, dict[str, str]] = {}
+        self._allotted: dict[str, list[list[str]]] = {}
+        self._dirty_resources: set[str] = set()
+        self._dirty_operations: set[str] = set()
+        self._dirty_settings: set[str] = set()
+        self._new_requests: list[dict[str, Any]] = []
+        self._database: sqlite3.Connection | None = None
+        if directory is not None:
+            self._open(directory)
+
+    # -- resources ---------------------------------------------------------------------------------------------------
+
+    def get(self, resource_id: str) -> Resource | None:
+        """The resource of that id, whatever its casing."""
+        return self.resources.get(resource_id.lower())
+
+    def save(self, resource: Resource) -> None:
+        """Take in a new or changed resource."""
+        key = resource.key
+        if key not in self.resources:
+            self.resources[key] = resource
+            self._children.setdefault(resource.parent.lower(), {})[key] = None
+            self._by_type.setdefault(resource.type.lower(), {})[key] = None
+        self._index(resource)
+        self._dirty_resources.add(key)
+
+    def remove(self, resource: Resource) -> None:
+        """Forget a resource; its children are the caller's business."""
+        key = resource.key
+        if self.resources.pop(key, None) is None:
+            return
+        self._children.get(resource.parent.lower(), {}).pop(key, None)
+        self._by_type.get(resource.type.lower(), {}).pop(key, None)
+        self._unindex(key)
+        self._dirty_resources.add(key)
+
+    def children(self, parent_id: str, type_name: str | None = None) -> list[Resource]:
+        """Resources directly below that id, oldest first; of one type if given."""
+        found = [self.resources[key] for key in self._children.get(parent_id.lower(), ())]
+        if type_name is None:
+            return found
+        wanted = type_name.lower()
+        return [resource for resource in found if resource.type.lower() == wanted]
+
+    def below(self, ancestor_id: str) -> list[Resource]:
+        """All resources below that id, parents before children."""
+        found: list[Resource] = []
+        for child in self.children(ancestor_id):
+            found.append(child)
+            found.extend(self.below(child.id))
+        return found
+
+    def of_type(self, type_name: str) -> list[Resource]:
+        """All resources of a type, oldest first."""
+        return [self.resources[key] for key in self._by_type.get(type_name.lower(), ())]
+
+    def referrers(self, resource_id: str) -> list[Resource]:
+        """Resources whose bodies name that id, oldest first."""
+        return [self.resources[key] for key in self._referrers.get(resource_id.lower(), ())]
+
+    def addresses(self, subnet_id: str) -> dict[str, str]:
+        """Private addresses in use in a subnet, with the key of the resource that holds each."""
+        return self._addresses.get(subnet_id.lower(), {})
+
+    def _index(self, resource: Resource) -> None:
+        key = resource.key
+        wanted = {found for found in resource_ids(resource.body) if not found.startswith(key)}
+        known = self._references.get(key, set())
+        for gone in known - wanted:
+            self._referrers[gone].pop(key, None)
+        for new in sorted(wanted - known):
+            self._referrers.setdefault(new, {})[key] = None
+        self._references[key] = wanted
+        allotted: list[list[str]] = resource.internal.get("addresses", [])
+        before = self._allotted.get(key, [])
+        if allotted != before:
+            for subnet, address in before:
+                self._addresses[subnet].pop(address, None)
+            for subnet, address in allotted:
+                self._addresses.setdefault(subnet, {})[address] = key
+            self._allotted[key] = [list(pair) for pair in allotted]
+
+    def _unindex(self, key: str) -> None:
+        for target in self._references.pop(key, set()):
+            self._referrers[target].pop(key, None)
+        for subnet, address in self._allotted.pop(key, []):
+            self._addresses[subnet].pop(address, None)
+
+    # -- operations, settings, log -----------------------------------------------------------------------------------
+
+    def save_operation(self, operation: Operation) -> None:
+        """Take in a new or changed operation."""
+        self.operations[operation.id] = operation
+        self._dirty_operations.add(operation.id)
+
+    def set(self, name: str, value: Any) -> None:
+        """Keep a setting (JSON values only)."""
+        self.settings[name] = value
+        self._dirty_settings.add(name)
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append to the request log."""
+        self.requests.append(entry)
+        if self._database is not None:
+            self._new_requests.append(entry)
+
+    # -- disk --------------------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Write everything that changed since the last commit, all of it or nothing."""
+        if self._database is None:
+            self._dirty_resources.clear()
+            self._dirty_operations.clear()
+            self._dirty_settings.clear()
+            return
+        with self._database as database:
+            for key in self._dirty_resources:
+                resource = self.resources.get(key)
+                if resource is None:
+                    database.execute("delete from resources where key = ?", (key,))
+                else:
+                    self._replace(database, "resources", "key", key, asdict(resource))
+            for identity in self._dirty_operations:
+                self._replace(database, "operations", "id", identity, asdict(self.operations[identity]))
+            for name in self._dirty_settings:
+                self._replace(database, "settings", "name", name, self.settings[name])
+            database.executemany(
+                "insert or replace into requests values (?, ?)",
+                [(entry["sequence"], json.dumps(entry)) for entry in self._new_requests],
+            )
+        self._dirty_resources.clear()
+        self._dirty_operations.clear()
+        self._dirty_settings.clear()
+        self._new_requests.clear()
+
+    def close(self) -> None:
+        """Commit and let go of the file."""
+        self.commit()
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    @staticmethod
+    def _replace(database: sqlite3.Connection, table: str, column: str, key: str, document: Any) -> None:
+        statement = f"insert or replace into {table} ({column}, document) values (?, ?)"  # noqa: S608 (own names)
+        database.execute(statement, (key, json.dumps(document)))
+
+    def _open(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / "azure.sqlite3"
+        path.touch(mode=0o600)  # write-only values such as customData are in here
+        database = sqlite3.connect(path)
+        database.execute("pragma journal_mode = wal")
+        database.execute("pragma synchronous = off")
+        database.executescript(_SCHEMA)
+        self._database = database
+        rows = [Resource(**json.loads(text)) for (text,) in database.execute("select document from resources")]
+        for resource in sorted(rows, key=lambda row: (row.created, row.id.count("/"), row.id)):
+            self.save(resource)
+        for (text,) in database.execute("select document from operations"):
+            operation = Operation(**json.loads(text))
+            self.operations[operation.id] = operation
+        for name, text in database.execute("select name, document from settings"):
+            self.settings[name] = json.loads(text)
+        for (text,) in database.execute(
+            "select document from (select * from requests order by sequence desc limit ?) order by sequence",
+            (REQUESTS_KEPT,),
+        ):
+            self.requests.append(json.loads(text))
+        self._dirty_resources.clear()
+
+
+def resource_ids(value: Any) -> set[str]:
+    """Every ARM id that occurs as a string or as a key in a body, in lower case (identities are keys)."""
+    found: set[str] = set()
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            pending.extend(item.values())
+            pending.extend(key for key in item if isinstance(key, str) and key.startswith("/"))
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, str) and item[:15].lower() == "/subscriptions/":
+            found.add(item.rstrip("/").lower())
+    return found

@@ -1,0 +1,240 @@
+"""How a resource type is described: as data, with a hook only where a type really behaves.
+
+Knows no particular type; the providers fill these in, the engine reads them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from azure_emulator.arm_path import ArmPath
+    from azure_emulator.engine import Engine
+    from azure_emulator.errors import ArmError
+    from azure_emulator.store import Operation, Resource
+
+NAME = re.compile(r"^[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,78}[A-Za-z0-9_])?$")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a resource provider tells a client to follow an operation.
+
+    Paths are relative to the subscription and take {namespace}, {location}, {id}; None where the provider does not
+    send that header. `retry_after` is what it sends at speed 1, None where recordings show no such header.
+    """
+
+    name: str
+    status: str | None = None
+    result: str | None = None
+    result_on: frozenset[str] = frozenset({"PUT", "PATCH", "DELETE", "POST"})
+    retry_after: int | None = 15
+    status_query: str = ""
+    result_query: str = ""
+    # Network's status document has nothing but the status (azure-cli recordings); others add name and times.
+    terse: bool = False
+    busy: str = "Conflict"  # error code for a write while another one of the same resource runs
+    preempts: bool = False  # a newer write takes over from a running one instead of being refused
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What PUT or DELETE does: the statuses it answers, how long the work goes on, the state meanwhile."""
+
+    seconds: float = 0.0  # 0: done when the answer leaves
+    created: int = 201
+    updated: int = 200
+    creating: str = "Creating"
+    updating: str = "Updating"
+    update_seconds: float | None = None  # None: as long as a creation
+    body: bool = True
+
+    def duration(self, *, exists: bool) -> float:
+        """Seconds before jitter."""
+        return self.update_seconds if exists and self.update_seconds is not None else self.seconds
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What PATCH does; `allowed` are the top-level keys and property paths that it may carry (None: any)."""
+
+    seconds: float = 0.0
+    status: int = 200
+    updating: str = "Updating"
+    allowed: frozenset[str] | None = None
+
+
+TAGS_ONLY = Patch(allowed=frozenset({"tags"}))
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Deleting a resource is refused while a resource of type `by` refers to it."""
+
+    by: str
+    code: str
+    message: str  # takes {id}, {name}, {holders}
+    status: int = 400
+
+
+@dataclass
+class Change:
+    """One write in the making, as hooks see it; `body` is what will be stored and hooks may add to it."""
+
+    engine: Engine
+    type: ResourceType
+    path: ArmPath
+    verb: str
+    sent: dict[str, Any]
+    body: dict[str, Any]
+    before: dict[str, Any] | None
+    internal: dict[str, Any]
+    query: Mapping[str, str] = field(default_factory=dict)
+    api_version: str = ""
+    seconds: float = 0.0
+    failure: ArmError | None = None
+    # The operation that children written along with a parent follow.
+    operation: Operation | None = None
+    subscription: str = ""
+    # Where the body of a parent lists its children: the parent's change, its children's, and those left out.
+    parent: Change | None = None
+    children: list[Change] = field(default_factory=list)
+    omitted: list[Resource] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """Id of the resource that is written."""
+        return self.path.text
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is an update."""
+        return self.before is not None
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The `properties` of the body."""
+        properties: dict[str, Any] = self.body.setdefault("properties", {})
+        return properties
+
+    @property
+    def old(self) -> dict[str, Any]:
+        """The `properties` before the write, empty for a creation."""
+        return dict((self.before or {}).get("properties") or {})
+
+
+@dataclass
+class Call:
+    """One request for something that is not plain storage: an action, or a list or document of its own."""
+
+    engine: Engine
+    method: str
+    path: ArmPath
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+    base_url: str
+    api_version: str
+
+    @property
+    def subscription(self) -> str:
+        """Subscription id of the path."""
+        return self.path.subscription or ""
+
+
+@dataclass
+class Answer:
+    """What goes back to the client."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Action:
+    """A POST on a resource. Without `seconds` it answers at once with what `run` returns."""
+
+    run: Callable[[Call, Resource], Any] | None = None
+    seconds: float = 0.0
+    status: int = 200
+    updating: str | None = None  # state that the resource shows meanwhile
+    finished: Callable[[Engine, Resource, Operation], None] | None = None
+
+
+@dataclass(frozen=True)
+class ResourceType:
+    """A resource type."""
+
+    name: str
+    protocol: Protocol
+    put: Verb | None = field(default_factory=Verb)
+    patch: Patch | None = None
+    delete: Verb | None = field(default_factory=Verb)
+    location: str | None = "required"  # required, global, or None for types without one
+    tags: bool = True
+    etag: str | None = None  # weak (W/"guid"), plain (guid), counter ("1") or None
+    if_match: bool = False
+    extension: bool = False  # lives on any scope, not only in a resource group
+    listed_in_subscription: bool = True
+    list_query: frozenset[str] = frozenset()
+    name_pattern: re.Pattern[str] = NAME
+    has_state: bool = True  # shows properties.provisioningState
+    required: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    read_only: tuple[str, ...] = ()
+    immutable: tuple[str, ...] = ()
+    immutable_error: Callable[[str], ArmError] | None = None
+    write_only: tuple[str, ...] = ()
+    embedded: Mapping[str, str] = field(default_factory=dict)  # property -> child type whose instances it lists
+    # First api-version whose PUT leaves children alone when the list is absent; None: absent means empty.
+    embedded_kept_from: str | None = None
+    holds: tuple[Hold, ...] = ()
+    loose: tuple[str, ...] = ()  # referenced types that need not exist
+    serialised: str | None = None  # ancestor type under which only one write runs at a time
+    nested: str = "cascade"  # what deleting does with children: cascade, refuse, or sweep (one by one)
+    delete_first: int = 50  # place in a resource group's deletion: lower goes earlier
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    default_instance: Callable[[Engine, ArmPath], dict[str, Any]] | None = None  # exists without being created
+    check: Callable[[Change], None] | None = None  # refuses, or completes the body
+    accepted: Callable[[Change, Resource], None] | None = None  # the write is stored, its work has begun
+    finished: Callable[[Engine, Resource, Operation], None] | None = None
+    check_delete: Callable[[Engine, Resource, Mapping[str, str]], None] | None = None
+    deleting: Callable[[Engine, Resource], None] | None = None
+    deleted: Callable[[Engine, Resource], None] | None = None
+    # Work that goes on: returns the next moment to look at the operation again, or None when it ends now.
+    continues: Callable[[Engine, Resource, Operation], float | None] | None = None
+    view: Callable[[Engine, Resource, dict[str, Any], Mapping[str, str]], None] | None = None
+    keep: Callable[[Engine, Resource, Mapping[str, str]], bool] | None = None  # filter of lists
+    depth: str = ""  # one line for `azure-emulator types`: what behaves beyond storage
+
+    @property
+    def key(self) -> str:
+        """For comparing."""
+        return self.name.lower()
+
+    @property
+    def namespace(self) -> str:
+        """Provider namespace."""
+        return self.name.split("/", 1)[0]
+
+    @property
+    def parent(self) -> str | None:
+        """Type of the parent resource, None at the top."""
+        head, _, _ = self.name.rpartition("/")
+        return head if "/" in head else None
+
+
+Function = Callable[[Call], Answer]
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A resource provider: its types, and its functions (lists and documents that are no resources)."""
+
+    namespace: str
+    types: tuple[ResourceType, ...] = ()
+    functions: Mapping[tuple[str, str], Function] = field(default_factory=dict)  # (method, type path) -> function
