@@ -1,0 +1,57 @@
+# Everything this project does, by name. `make help` lists it; CI runs the same.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo demo-down test test-fast lint format generate check-generated bench clean
+
+help: ## list these tasks
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...")'
+	@echo "Installing Python packages into $(VENV) (locked, with hashes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(STAMP) ## install what development needs, and build or find the local API server
+	@$(BIN)/python -m local_cluster binaries
+
+demo: $(STAMP) ## try it here: an environment becomes Ready, then a VM size is edited (KEEP=1 leaves it running)
+	@$(BIN)/hpc-operator try $(if $(KEEP),--keep)
+
+demo-down: $(STAMP) ## end what `make demo KEEP=1` left running
+	@$(BIN)/hpc-operator try --down
+
+test: $(STAMP) ## run all tests, those with a real API server too
+	@$(BIN)/python -m local_cluster binaries
+	@$(BIN)/pytest
+
+test-fast: $(STAMP) ## run the tests that need no API server
+	@$(BIN)/pytest -m "not cluster"
+
+lint: $(STAMP) ## ruff, mypy, import directions, and whether generated files are in step
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@PYTHONPATH=operator $(BIN)/lint-imports
+	@$(MAKE) --no-print-directory check-generated
+
+format: $(STAMP) ## format the code
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(STAMP) ## measure: requests, writes and ratios, printed as a table
+	@$(BIN)/python -m local_cluster binaries
+	@$(BIN)/python tests/bench/run.py
+
+clean: ## remove the virtual environment and all state of demos and tests
+	@rm -rf $(VENV) .state .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

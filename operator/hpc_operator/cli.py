@@ -1,0 +1,134 @@
+"""The command line: `hpc-operator run`, `crds`, `try` and `version`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpc_operator.settings import Settings
+
+logger = logging.getLogger("hpc_operator")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hpc-operator", description="Keeps HPC environments on Azure in the state their owners wrote down."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the operator against the current cluster")
+    run.set_defaults(run=_run)
+
+    crds = commands.add_parser("crds", help="print the CRDs, or write or check them in a folder")
+    where = crds.add_mutually_exclusive_group()
+    where.add_argument("--write", metavar="DIR", type=Path, help="write one file per kind into DIR")
+    where.add_argument("--check", metavar="DIR", type=Path, help="exit with 1 if the files in DIR are out of step")
+    crds.set_defaults(run=_crds)
+
+    trial = commands.add_parser("try", help="try it on this machine: a real API server and an emulated Azure")
+    trial.add_argument("--keep", action="store_true", help="leave everything running at the end")
+    trial.add_argument("--down", action="store_true", help="end what --keep left running")
+    trial.add_argument("--directory", type=Path, default=Path(".state/demo"), help="where it keeps its files")
+    trial.add_argument("--speed", type=float, default=None, help="emulated seconds per second")
+    trial.set_defaults(run=_try)
+
+    about = commands.add_parser("version", help="print the version")
+    about.set_defaults(run=_version)
+    return parser
+
+
+def _version(_: argparse.Namespace) -> int:
+    print(version("azure-hpc-operator"))
+    return 0
+
+
+def _crds(options: argparse.Namespace) -> int:
+    from hpc_operator import crds  # noqa: PLC0415 - `run` must not pay for it
+
+    if options.write is not None:
+        crds.write(options.write)
+        return 0
+    if options.check is not None:
+        stale = crds.check(options.check)
+        for name in stale:
+            print(f"{options.check / name} is out of step with the models: run `make generate`", file=sys.stderr)
+        return 1 if stale else 0
+    print("---\n".join(crds.render().values()), end="")
+    return 0
+
+
+def _try(options: argparse.Namespace) -> int:
+    from hpc_operator import demo  # noqa: PLC0415 - `run` must not pay for it
+
+    if options.down:
+        return demo.end(options.directory)
+    return demo.run(options.directory, keep=options.keep, speed=options.speed)
+
+
+def _run(_: argparse.Namespace) -> int:
+    from hpc_operator import logs  # noqa: PLC0415 - the others must not pay for it
+    from hpc_operator.settings import Settings, SettingsError  # noqa: PLC0415
+
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        print(f"hpc-operator: {error}", file=sys.stderr)
+        return 2
+    logs.configure(settings.log_format, settings.log_level)
+    asyncio.run(_serve(settings))
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    """Put the rooms together and serve until told to stop."""
+    from hpc_operator import metrics  # noqa: PLC0415 - the other commands must not pay for the SDKs
+    from hpc_operator.azure import AzureClient  # noqa: PLC0415
+    from hpc_operator.kubernetes_host.host import Host  # noqa: PLC0415
+    from hpc_operator.reconcile.environment import Reconciler  # noqa: PLC0415
+    from hpc_operator.slurm.scheduler import may_go  # noqa: PLC0415
+
+    async with AzureClient(settings.arm_endpoint, settings.subscription_id) as azure:
+        host = Host(
+            lambda cluster: (
+                Reconciler(
+                    azure,
+                    cluster,
+                    subscription_id=settings.subscription_id,
+                    drift_seconds=settings.drift_seconds,
+                    may_go=lambda node: may_go(node.name),
+                ).reconcile
+            ),
+            workers=settings.workers,
+            namespaces=settings.namespaces,
+        )
+        collector = metrics.OperatorCollector(
+            lambda: azure.requests, lambda: host.cluster.writes if host.cluster else {}, lambda: len(host.queue)
+        )
+        server = await metrics.serve(settings.metrics_address, collector, lambda: host.started)
+        logger.info("azure-hpc-operator %s serves %s", version("azure-hpc-operator"), settings.arm_endpoint)
+        try:
+            await host.run()
+        finally:
+            await server.cleanup()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
