@@ -1,0 +1,442 @@
+"""`AzureClient`: what the engine asks of Azure (`arm.Azure`), sent with the SDK's own asynchronous clients.
+
+One pipeline, one connection pool and one token for all of them. Bodies are plain JSON both ways: what the SDK's models
+do not know is neither lost nor changed. Knows no resource type but through `table`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from azure.core.exceptions import AzureError as SdkError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    IncompleteReadError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.core.rest import HttpRequest
+
+from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome, Started, TypeInfo
+from hpc_operator.azure import operations, table
+from hpc_operator.azure.errors import LONG_RUNNING, azure_error
+from hpc_operator.azure.operations import Answer, Operations
+from hpc_operator.azure.throttle import Throttle
+from hpc_operator.azure.transport import POLL, Endpoint, pipeline
+from hpc_operator.graph import ArmId
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from azure.core.credentials_async import AsyncTokenCredential
+
+logger = logging.getLogger(__name__)
+
+MISCONFIGURED: Final = frozenset({"SubscriptionNotFound", "InvalidSubscriptionId", "InvalidResourceType"})
+"""Codes of a 404 that does not tell that the resource is absent."""
+
+_FAILED_STATE = re.compile(r"ProvisioningState/failed/(?P<code>\w+)", re.IGNORECASE)
+_UNREGISTERED = re.compile(r"namespace '(?P<namespace>[\w.]+)'")
+
+
+class AzureClient:
+    """Azure Resource Manager.
+
+    Parameters
+    ----------
+    endpoint
+        Such as `https://management.azure.com`; plain http only on this machine.
+    subscription_id
+        The subscription for what names none itself.
+    credential
+        Who we are; it stays the caller's to close. By default `DefaultAzureCredential`: workload identity in a cluster,
+        managed identity, environment variables, or who is logged in with `az`.
+    throttle
+        The request limits.
+    poll_interval
+        Seconds between two questions for an operation where Azure does not say.
+
+    Raises
+    ------
+    ValueError
+        If a token would go over plain http to another machine.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        subscription_id: str,
+        credential: AsyncTokenCredential | None = None,
+        *,
+        throttle: Throttle | None = None,
+        poll_interval: float = operations.DEFAULT_INTERVAL,
+    ) -> None:
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """Requests by (read, write, delete or poll) and (2xx, 3xx, 4xx, 429, 5xx, or none where no answer came)."""
+        self._endpoint = Endpoint(endpoint)
+        self._subscription_id = subscription_id
+        self._credential: AsyncTokenCredential = credential or _default_credential()
+        self._owns_credential = credential is None
+        self._throttle = throttle or Throttle()
+        self._pipeline = pipeline(self._endpoint, self._credential, self._throttle, self.requests)
+        self._clients: dict[tuple[table.Sdk, str], Any] = {}
+        self._registered: set[tuple[str, str]] = set()
+        self._operations = Operations(
+            ask=self._ask, get=self.get, require=self._endpoint.require, interval=poll_interval
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._pipeline.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop following operations and close every connection."""
+        await self._operations.close()
+        await self._pipeline.__aexit__()
+        if self._owns_credential:
+            await self._credential.close()
+
+    # --- arm.Azure ---------------------------------------------------------------------------------------------------
+
+    def type_info(self, resource_type: str) -> TypeInfo:
+        """Return the row of a resource type; see `arm.Azure`."""
+        return _row(resource_type).info
+
+    async def get(self, resource_id: str) -> Mapping[str, Any] | None:
+        """Return the body of a resource, None if there is none."""
+        arm_id = ArmId.parse(resource_id)
+        row = _row(arm_id.type)
+        try:
+            answer = await self._call(arm_id, row.sdk, row.group, row.get, *row.arguments(arm_id), **row.get_options)
+        except AzureError as error:
+            if _is_absent(error):
+                return None
+            raise
+        return _required(answer)
+
+    async def put(self, resource_id: str, body: Mapping[str, Any]) -> Started:
+        """Create or replace a resource."""
+        arm_id = ArmId.parse(resource_id)
+        row = _row(arm_id.type)
+        return await self._write(arm_id, row, row.put, body)
+
+    async def patch(self, resource_id: str, body: Mapping[str, Any]) -> Started:
+        """Change a resource.
+
+        Raises
+        ------
+        ValueError
+            If this type is updated with PUT: a bug in the engine.
+        """
+        arm_id = ArmId.parse(resource_id)
+        row = _row(arm_id.type)
+        if row.patch is None:
+            msg = f"{row.type} is updated with PUT, not with PATCH"
+            raise ValueError(msg)
+        return await self._write(arm_id, row, row.patch, body)
+
+    async def delete(self, resource_id: str) -> Started:
+        """Delete a resource; it is no error if there is none."""
+        arm_id = ArmId.parse(resource_id)
+        row = _row(arm_id.type)
+        try:
+            return await self._write(arm_id, row, row.delete, None)
+        except AzureError as error:
+            if _is_absent(error):
+                return Started()
+            raise
+
+    async def list_virtual_machines(self, resource_group_id: str) -> list[Mapping[str, Any]]:
+        """Return the bodies of all virtual machines of a resource group, an empty list if there is no such group."""
+        arm_id = ArmId.parse(resource_group_id)
+        try:
+            pages = await self._pages(arm_id, table.COMPUTE, "virtual_machines", "list", arm_id.resource_group)
+        except AzureError as error:
+            if _is_absent(error):
+                return []
+            raise
+        return [machine for page in pages for machine in _required(page).get("value", [])]
+
+    async def virtual_machine_error(self, resource_id: str) -> AzureError:
+        """Return why a virtual machine is in the state Failed."""
+        arm_id = ArmId.parse(resource_id)
+        answer = await self._call(
+            arm_id, table.COMPUTE, "virtual_machines", "instance_view", arm_id.resource_group, arm_id.name
+        )
+        for status in _required(answer).get("statuses", []):
+            if found := _FAILED_STATE.match(str(status.get("code", ""))):
+                message = status.get("message") or status.get("displayStatus") or ""
+                return azure_error(LONG_RUNNING, {"code": found["code"], "message": message})
+        return azure_error(LONG_RUNNING, None)
+
+    async def latest_image_version(self, location: str, urn: str) -> str:
+        """Return the newest version of the marketplace image `publisher:offer:sku:latest` in a region.
+
+        Raises
+        ------
+        ValueError
+            If the text is no URN: a bug in a blueprint, for the API server refuses such a spec.
+        """
+        publisher, offer, sku, version = urn.split(":")
+        if version != "latest":
+            return version
+        scope = ArmId(f"/subscriptions/{self._subscription_id}", "Microsoft.Compute/locations", (location,))
+        answer = await self._call(
+            scope,
+            table.COMPUTE,
+            "virtual_machine_images",
+            "list",
+            location,
+            publisher,
+            offer,
+            sku,
+            top=1,
+            orderby="name desc",
+        )
+        images = answer.body
+        if not isinstance(images, Sequence) or not images:
+            msg = f"There is no image {urn} in {location}; `az vm image list --all --location {location}` shows them."
+            raise AzureError(msg, code="ImageNotFound", status=answer.status, error_class=ErrorClass.PERMANENT)
+        return str(images[0]["name"])
+
+    def follow(self, handle: Handle, done: Callable[[Outcome], None], *, retry_after: float | None = None) -> None:
+        """Ask for an operation until it ends, then call `done` once; see `arm.Azure`."""
+        self._operations.follow(handle, done, retry_after)
+
+    def forget(self, resource_id: str) -> None:
+        """Stop following what is known of a resource."""
+        self._operations.forget(resource_id)
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    async def _write(self, arm_id: ArmId, row: table.Row, operation: str, body: Mapping[str, Any] | None) -> Started:
+        # Bytes, because the SDK sends them as they are; it would run a dict through its models in the older packages.
+        payload = () if body is None else (json.dumps(body).encode(),)
+        answer = await self._call(arm_id, row.sdk, row.group, operation, *row.arguments(arm_id), *payload)
+        found = _mapping(answer)
+        if not operation.startswith("begin_"):
+            return Started(found)
+        url = answer.headers.get("Azure-AsyncOperation") or answer.headers.get("Location")
+        if url:
+            self._endpoint.require(url)
+        elif answer.status == HTTPStatus.ACCEPTED or not operations.is_final(operations.provisioning_state(found)):
+            url = ""
+        return Started(found, url, operations.retry_after(answer.headers))
+
+    async def _call(
+        self, arm_id: ArmId, sdk: table.Sdk, group: str, operation: str, *arguments: Any, **options: Any
+    ) -> Answer:
+        """Call an operation of the SDK and return Azure's own answer.
+
+        Raises
+        ------
+        AzureError
+            If there is no answer, or it is a refusal.
+        """
+        answers: list[Any] = []
+        if operation.startswith("begin_"):
+            options["polling"] = False
+        method = getattr(await self._group(sdk, arm_id, group), operation)
+        try:
+            await method(*arguments, raw_response_hook=answers.append, **options)
+        except SdkError as error:
+            await self._raise_for(error, answers, arm_id)
+        return _answer(answers[-1].http_response)
+
+    async def _pages(self, arm_id: ArmId, sdk: table.Sdk, group: str, operation: str, *arguments: Any) -> list[Answer]:
+        """Call a list operation of the SDK and return all pages as Azure sent them."""
+        answers: list[Any] = []
+        method = getattr(await self._group(sdk, arm_id, group), operation)
+        try:
+            async for _ in method(*arguments, raw_response_hook=answers.append).by_page():
+                pass
+        except SdkError as error:
+            await self._raise_for(error, answers, arm_id)
+        return [_answer(answer.http_response) for answer in answers]
+
+    async def _ask(self, url: str) -> Answer:
+        answers: list[Any] = []
+        request = HttpRequest("GET", url)
+        try:
+            answers.append(await self._pipeline.run(request, **{POLL: True}))
+            response = answers[-1].http_response
+            if not _is_good(response):
+                raise HttpResponseError(response=response)
+        except SdkError as error:
+            await self._raise_for(error, answers, None)
+        return _answer(answers[-1].http_response)
+
+    async def _group(self, sdk: table.Sdk, arm_id: ArmId, group: str) -> Any:
+        """Return an operation group of the client for the subscription that the id names."""
+        parts = arm_id.scope.strip("/").split("/")
+        subscription = parts[1] if parts[0].lower() == "subscriptions" and len(parts) > 1 else self._subscription_id
+        client = self._clients.get((sdk, subscription))
+        if client is None:
+            # Some packages take a second to import: not in the event loop.
+            module = await asyncio.to_thread(importlib.import_module, sdk.module)
+            client = getattr(module, sdk.client)(
+                self._credential,
+                subscription,
+                base_url=self._endpoint.url,
+                credential_scopes=[self._endpoint.scope],
+                pipeline=self._pipeline,
+                policies=[],
+            )
+            self._clients[sdk, subscription] = client
+        return getattr(client, group)
+
+    # --- what went wrong ---------------------------------------------------------------------------------------------
+
+    async def _raise_for(self, error: SdkError, answers: Sequence[Any], arm_id: ArmId | None) -> None:
+        """Raise what an exception of the SDK means; return if Azure's answer is good and only the SDK found fault.
+
+        Raises
+        ------
+        AzureError
+            Always, but for a 2xx that the SDK's status list or models do not know.
+        """
+        if isinstance(error, ServiceRequestError | ServiceResponseError | IncompleteReadError):
+            raise _unreachable(self._endpoint, error) from error
+        if not answers:
+            if isinstance(error, ClientAuthenticationError):
+                raise _no_token(error) from error
+            raise _unreachable(self._endpoint, error) from error
+        response = answers[-1].http_response
+        if _is_good(response):
+            logger.warning("the SDK did not expect the answer of %s: %s", self._endpoint.url, error)
+            return
+        text = _text(response)
+        seconds = operations.retry_after(response.headers)
+        meaning = azure_error(response.status_code, _decoded(text), text=text, retry_after=seconds)
+        if meaning.code == "MissingSubscriptionRegistration" and arm_id is not None:
+            await self._register(arm_id, meaning)
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and "Retryable" not in meaning.code:
+            request = response.request
+            self._throttle.pause(request.method, request.url, meaning.code, seconds or operations.DEFAULT_INTERVAL)
+        raise meaning from None  # the SDK knows nothing more than what we read from the answer
+
+    async def _register(self, arm_id: ArmId, refusal: AzureError) -> None:
+        """Ask once to register the resource provider; it takes minutes, so whoever was refused comes again later."""
+        found = _UNREGISTERED.search(refusal.message)
+        namespace = found["namespace"] if found else arm_id.type.partition("/")[0]
+        parts = arm_id.scope.strip("/").split("/")
+        key = (parts[1] if len(parts) > 1 else self._subscription_id, namespace.lower())
+        if key in self._registered:
+            return
+        self._registered.add(key)
+        try:
+            await self._call(arm_id, table.RESOURCES, "providers", "register", namespace)
+        except AzureError as error:
+            self._registered.discard(key)
+            msg = (
+                f"{refusal.message} Registering it was refused ({error.code}): "
+                f"let someone with rights on the subscription run `az provider register --namespace {namespace}`."
+            )
+            raise AzureError(msg, code=refusal.code, status=refusal.status, error_class=error.error_class) from error
+
+
+def _row(resource_type: str) -> table.Row:
+    return table.TABLE[resource_type.lower()]
+
+
+def _is_absent(error: AzureError) -> bool:
+    """Whether a 404 tells that the resource is not there; a proxy's or gateway's 404 does not."""
+    return (
+        error.status == HTTPStatus.NOT_FOUND
+        and error.code not in MISCONFIGURED
+        and error.error_class is ErrorClass.ORDERING
+    )
+
+
+def _unreachable(endpoint: Endpoint, error: SdkError) -> AzureError:
+    return AzureError(
+        f"No answer from {endpoint.url}: {_first_line(error)}",
+        code="Unreachable",
+        status=0,
+        error_class=ErrorClass.TRANSIENT,
+    )
+
+
+def _no_token(error: SdkError) -> AzureError:
+    return AzureError(
+        f"No token for Azure could be had ({_first_line(error)}). In a cluster, give the operator's service account a "
+        "workload identity (label azure.workload.identity/use and annotation azure.workload.identity/client-id); "
+        "elsewhere run `az login`, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET.",
+        code="NoCredentials",
+        status=0,
+        error_class=ErrorClass.CREDENTIALS,
+    )
+
+
+def _first_line(error: SdkError) -> str:
+    text = (error.message or str(error) or type(error).__name__).strip()
+    return text.splitlines()[0][:300]
+
+
+def _default_credential() -> AsyncTokenCredential:
+    # Imported here: it takes a third of a second, and tests bring a credential of their own.
+    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415
+
+    return DefaultAzureCredential()
+
+
+def _text(response: Any) -> str:
+    """Return the body of an answer of the SDK's newer or older transport, empty if it was not read."""
+    try:
+        content = response.content if hasattr(response, "content") else response.body()
+    except (SdkError, ValueError):
+        return ""
+    return bytes(content or b"").decode("utf-8", errors="replace")
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return None
+
+
+def _is_good(response: Any) -> bool:
+    return bool(HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES)
+
+
+def _answer(response: Any) -> Answer:
+    """Return a good answer.
+
+    Raises
+    ------
+    AzureError
+        Transient, if the body is not JSON: a page of something between us and Azure.
+    """
+    text = _text(response)
+    body = _decoded(text)
+    if text.strip() and body is None:
+        raise azure_error(response.status_code, None, text=text)
+    return Answer(response.status_code, body, response.headers)
+
+
+def _mapping(answer: Answer) -> Mapping[str, Any] | None:
+    return answer.body if isinstance(answer.body, Mapping) else None
+
+
+def _required(answer: Answer) -> Mapping[str, Any]:
+    """Return the body of an answer that must have one: without it nobody can say what Azure holds."""
+    body = _mapping(answer)
+    if body is None:
+        raise azure_error(answer.status, None)
+    return body
