@@ -15,6 +15,7 @@ from local_cluster.cluster import launch, stop_detached
 from local_cluster.directory import Directory, Phase
 from local_cluster.errors import LocalClusterError
 from local_cluster.pins import PINS
+from local_cluster.processes import require_linux
 from local_cluster.supervisor import supervise
 
 # As `systemctl status` answers for what does not run.
@@ -62,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
 def _start(options: argparse.Namespace) -> int:
     directory = Directory(options.directory)
     state = directory.state() if directory.supervisor() is not None else None
+    if state is not None and options.audit_log and state.audit_log is None:
+        raise LocalClusterError(
+            f"The cluster in {directory.root} runs without an audit log. Stop it, then start it with --audit-log: "
+            "what it holds stays."
+        )
     if state is None or state.phase is not Phase.READY:
         supervisor = launch(directory, ensure_binaries(COMPONENTS), audit_log=options.audit_log, parent=None)
         # It outlives us: Popen is not to warn that nobody waited for it.
@@ -95,18 +101,19 @@ def _status(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     directory = Directory(options.directory)
+    require_linux()
     directory.create()
-    given = dict(binary.split("=", 1) for binary in options.binary)
-    if given:
-        # LocalCluster and `start` call us like this, and say themselves what to end with.
-        return supervise(
-            directory,
-            {name: Path(path) for name, path in given.items()},
-            audit_log=options.audit_log,
-            parent=options.parent,
-        )
-    parent = os.getppid()
-    return supervise(directory, ensure_binaries(COMPONENTS), audit_log=options.audit_log, parent=parent)
+    given = {name: Path(path) for name, path in (binary.split("=", 1) for binary in options.binary)}
+    # LocalCluster and `start` name the binaries, and say themselves what to end with.
+    parent = options.parent if given else os.getppid()
+    supervise(
+        directory,
+        given or ensure_binaries(COMPONENTS),
+        audit_log=options.audit_log,
+        parent=parent,
+        when_ready=lambda: print(directory.kubeconfig, flush=True),
+    )
+    return 0
 
 
 def _binaries(options: argparse.Namespace) -> int:

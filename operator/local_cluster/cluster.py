@@ -16,6 +16,7 @@ from typing import Self
 from local_cluster.binaries import COMPONENTS, ensure_binaries
 from local_cluster.directory import Directory, Phase, State
 from local_cluster.errors import LocalClusterError
+from local_cluster.processes import require_linux
 from local_cluster.progress import Progress
 from local_cluster.supervisor import PAUSE, READY_SECONDS, RESUME
 
@@ -94,12 +95,7 @@ class LocalCluster:
         """End all its processes. What it holds stays in the folder."""
         if self._supervisor is None:
             return
-        self._supervisor.terminate()
-        try:
-            self._supervisor.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._supervisor.kill()
-            self._supervisor.wait()
+        _end(self._supervisor)
         self._supervisor = None
         _wait_until_gone(self._directory)
 
@@ -137,9 +133,12 @@ def launch(
     LocalClusterError
         If the cluster does not come up; nothing of it is left then.
     """
+    require_linux()
     directory.create()
+    with directory.locked():
+        pass  # the supervisor takes the lock itself; who finds it held should hear so before anything starts
     command = [sys.executable, "-m", "local_cluster", "run", "--directory", str(directory.root)]
-    command += [f"--binary={name}={binaries[name]}" for name in COMPONENTS]
+    command += [f"--binary={name}={binaries[name].absolute()}" for name in COMPONENTS]
     if audit_log:
         command.append("--audit-log")
     if parent is not None:
@@ -152,6 +151,7 @@ def launch(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            cwd="/",
             # A Ctrl-C in the terminal is for who started us; it decides when to stop.
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
@@ -159,10 +159,19 @@ def launch(
     try:
         _wait_for(directory, Phase.READY, supervisor.pid, supervisor.poll)
     except BaseException:
-        supervisor.terminate()
-        supervisor.wait()
+        _end(supervisor)
         raise
     return supervisor
+
+
+def _end(supervisor: subprocess.Popen[bytes]) -> None:
+    supervisor.terminate()
+    try:
+        supervisor.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        # The kernel then kills what it left.
+        supervisor.kill()
+        supervisor.wait()
 
 
 def stop_detached(directory: Directory) -> bool:

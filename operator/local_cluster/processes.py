@@ -27,6 +27,12 @@ STOP_SECONDS = 5.0
 _LINES_OF_LOG = 25
 
 
+def require_linux() -> None:
+    """Refuse other systems: only Linux ends children with their parent."""
+    if sys.platform != "linux":
+        raise LocalClusterError("The local cluster runs on Linux only. Elsewhere, use a cluster that exists already.")
+
+
 def die_with_parent() -> Callable[[], None] | None:
     """Give a `preexec_fn` with which the kernel kills the child as soon as the calling thread is gone.
 
@@ -83,6 +89,8 @@ class Child:
                 stderr=subprocess.STDOUT,
                 cwd="/",
                 pass_fds=inherit,
+                # A Ctrl-C in the terminal is for the supervisor, which ends them in order.
+                start_new_session=True,
                 preexec_fn=die_with_parent(),  # noqa: PLW1509 - the supervisor has one thread
             )
 

@@ -4,11 +4,11 @@ It has one thread on purpose: the kernel kills the components when the thread th
 left even after a SIGKILL. Must not know who started it, only that it has to end when that process is gone.
 """
 
+import http.client
 import os
 import signal
 import ssl
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +46,15 @@ class _StopRequested(Exception):  # noqa: N818 - no error
     """A signal or the end of the parent asks us to end."""
 
 
-def supervise(directory: Directory, binaries: dict[str, Path], *, audit_log: bool, parent: int | None) -> int:
-    """Run a cluster until a signal says stop or the parent is gone; give the exit code.
+def supervise(
+    directory: Directory,
+    binaries: dict[str, Path],
+    *,
+    audit_log: bool,
+    parent: int | None,
+    when_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a cluster until a signal says stop or the parent is gone.
 
     Parameters
     ----------
@@ -59,29 +66,28 @@ def supervise(directory: Directory, binaries: dict[str, Path], *, audit_log: boo
         Whether the API server writes one.
     parent
         The process to end with; None to run until told.
+    when_ready
+        Called once, when the cluster can be used.
 
     Raises
     ------
     LocalClusterError
-        If a cluster runs in that folder already.
+        If a cluster runs in that folder already, or a component does not come up or ends by itself.
     """
     # Signals are taken with sigtimedwait and interrupt nothing; children start with an empty mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, (*_STOP, PAUSE, RESUME))
     with directory.locked() as lock:
         supervisor = _Supervisor(directory, binaries, lock, audit_log=audit_log, parent=parent)
         try:
-            supervisor.run()
+            supervisor.run(when_ready)
         except _StopRequested:
             supervisor.end()
             supervisor.say(Phase.STOPPED)
         except Exception as error:
             # Whatever it was, whoever waits for us reads the state.
             supervisor.end()
-            supervisor.say(Phase.FAILED, str(error))
-            if not isinstance(error, LocalClusterError):
-                raise
-            return 1
-    return 0
+            supervisor.say(Phase.FAILED, str(error) or repr(error))
+            raise
 
 
 class _Supervisor:
@@ -97,7 +103,7 @@ class _Supervisor:
         self._ports: Ports | None = None
         self._signals: list[signal.Signals] = []
 
-    def run(self) -> None:
+    def run(self, when_ready: Callable[[], None]) -> None:
         """Start everything, then do what signals say. Ends only by raising."""
         self.say(Phase.STARTING)
         self._credentials = self._make_credentials()
@@ -105,6 +111,7 @@ class _Supervisor:
         self._start_controller_manager()
         phase = Phase.READY
         self.say(phase)
+        when_ready()
         while True:
             self._check_children()
             match self._next_signal():
@@ -211,6 +218,10 @@ class _Supervisor:
 
     def _resume(self) -> None:
         assert self._ports is not None  # noqa: S101 - for the type checker
+        # It gives up when it was just starting while the API server went away.
+        manager_is_gone = self._children["kube-controller-manager"].exit_code is not None
+        if manager_is_gone:
+            del self._children["kube-controller-manager"]
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             try:
                 self._start_api_server(self._ports)
@@ -222,8 +233,7 @@ class _Supervisor:
                 time.sleep(1)
             else:
                 break
-        manager = self._children["kube-controller-manager"]
-        if manager.exit_code is not None:  # it gives up when it is just starting while the API server goes
+        if manager_is_gone:
             self._start_controller_manager()
 
     def _spawn(self, name: str, command: list[str]) -> None:
@@ -272,8 +282,10 @@ class _Supervisor:
         credentials = self._credentials
         tls = ssl.create_default_context(cafile=str(credentials.authority))
         tls.load_cert_chain(credentials.admin.certificate, credentials.admin.key)
+        # Whatever proxy the environment names: this is our own machine.
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
         try:
-            with urllib.request.urlopen(self._server + path, timeout=5, context=tls):  # noqa: S310 - our own server
+            with direct.open(self._server + path, timeout=5):
                 return True
-        except OSError:  # refused, not ready, not found, broken off
+        except (OSError, http.client.HTTPException):  # refused, not ready, not found, broken off
             return False
