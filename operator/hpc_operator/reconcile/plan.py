@@ -92,7 +92,11 @@ def _same_list(owned: Sequence[Json], actual: Sequence[Json], path: Path, skip: 
     by_name = _by_name(actual)
     wanted_by_name = _by_name(owned)
     if by_name is not None and wanted_by_name is not None:
-        pairs = [(item, by_name.get(name, ABSENT)) for name, item in wanted_by_name.items()]
+        # The name has matched already, without regard to case as ARM compares names.
+        pairs = [
+            ({**item, "name": by_name.get(name, {}).get("name")}, by_name.get(name, ABSENT))
+            for name, item in wanted_by_name.items()
+        ]
     elif all(isinstance(item, str | int | float) for item in [*owned, *actual]):
         return sorted(str(item).lower() for item in owned) == sorted(str(item).lower() for item in actual)
     else:

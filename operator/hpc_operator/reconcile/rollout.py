@@ -92,16 +92,14 @@ def plan_nodes(node_set: NodeSet, nodes: Sequence[Node], may_go: Callable[[Node]
     outdated = [node for node in staying if node.generation != node_set.generation]
     failed = [node for node in staying if node.state is NodeState.FAILED]
     return NodePlan(
-        create=_names(node_set, nodes, _how_many_to_create(node_set, nodes, present, outdated)),
+        create=_names(node_set, nodes, _how_many_to_create(node_set, nodes, present)),
         delete=tuple({node.id: node for node in [*failed, *_to_remove(node_set, present, outdated, may_go)]}.values()),
     )
 
 
-def _how_many_to_create(
-    node_set: NodeSet, nodes: Sequence[Node], present: Sequence[Node], outdated: Sequence[Node]
-) -> int:
+def _how_many_to_create(node_set: NodeSet, nodes: Sequence[Node], present: Sequence[Node]) -> int:
     missing = node_set.count - len(present)
-    if outdated:
+    if any(node.generation != node_set.generation for node in nodes):
         # A node on its way down still counts: it holds its cores in the quota until it is gone.
         missing = min(missing, node_set.count + node_set.max_surge - len(nodes))
     return max(0, missing)

@@ -1,0 +1,112 @@
+"""The cache: what wakes which environment, and what is forgotten."""
+
+import pytest
+
+from hpc_operator.kubernetes_host.cache import ObjectCache
+from hpc_operator.reconcile.ports import Key
+
+KEY = Key("hpc", "climate")
+
+
+def environment(name="climate", version=1, generation=1, **metadata):
+    return {
+        "apiVersion": "azurehpc.io/v1alpha1",
+        "kind": "HPCEnvironment",
+        "metadata": {
+            "name": name,
+            "namespace": "hpc",
+            "uid": f"u-{name}",
+            "resourceVersion": str(version),
+            "generation": generation,
+            **metadata,
+        },
+        "spec": {"location": "westeurope", "network": {"addressSpace": ["10.0.0.0/20"]}, "scheduler": {"slurm": {}}},
+    }
+
+
+def tier(name="home", version=1, **metadata):
+    return {
+        "apiVersion": "azurehpc.io/v1alpha1",
+        "kind": "StorageTier",
+        "metadata": {
+            "name": name,
+            "namespace": "hpc",
+            "uid": f"u-{name}",
+            "resourceVersion": str(version),
+            "generation": 1,
+            **metadata,
+        },
+        "spec": {
+            "environmentRef": {"name": "climate"},
+            "purpose": "Home",
+            "mountPath": "/home",
+            "netAppFiles": {"capacity": "4Ti"},
+        },
+    }
+
+
+def test_a_tier_wakes_its_environment_even_before_that_exists():
+    cache = ObjectCache()
+    assert cache.apply(tier()) == {KEY}
+    assert cache.snapshot(KEY).environment is None
+    assert cache.apply(environment()) == {KEY}
+    snapshot = cache.snapshot(KEY)
+    assert snapshot.environment is not None
+    assert [item.metadata.name for item in snapshot.tiers] == ["home"]
+
+
+def test_echoes_of_our_own_writes_wake_nobody():
+    cache = ObjectCache()
+    cache.apply(environment())
+    assert cache.apply({**environment(version=2), "status": {"step": "-"}}) == set()
+    assert cache.apply(environment(version=3, finalizers=["x"])) == set()
+    assert cache.raw(cache.snapshot(KEY).environment)["metadata"]["finalizers"] == ["x"]
+
+
+@pytest.mark.parametrize("change", [{"generation": 2}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}])
+def test_what_means_something_wakes(change):
+    cache = ObjectCache()
+    cache.apply(environment())
+    assert cache.apply(environment(**{"version": 2, **change})) == {KEY}
+
+
+def test_an_older_version_is_ignored():
+    cache = ObjectCache()
+    cache.apply(environment(version=9, generation=2))
+    assert cache.apply(environment(version=10 - 2, generation=1)) == set()
+    assert cache.snapshot(KEY).environment.metadata.generation == 2
+
+
+def test_what_a_list_does_not_show_is_forgotten():
+    cache = ObjectCache()
+    cache.apply(environment())
+    cache.apply(tier())
+    assert cache.keep_only([environment()]) == {KEY}
+    assert cache.snapshot(KEY).tiers == ()
+
+
+def test_removing_an_object_of_another_uid_does_nothing():
+    cache = ObjectCache()
+    cache.apply(environment())
+    other = environment()
+    other["metadata"]["uid"] = "another"
+    assert cache.remove(other) == set()
+    assert cache.remove(environment()) == {KEY}
+    assert cache.environments() == set()
+
+
+def test_an_environment_that_goes_wakes_those_that_were_refused():
+    cache = ObjectCache()
+    cache.apply(environment())
+    stalled = {"type": "Stalled", "status": "True", "reason": "Overlap", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    cache.apply({**environment("ocean"), "status": {"conditions": [stalled]}})
+    cache.apply(environment("ice"))
+    assert cache.remove(environment()) == {KEY, Key("hpc", "ocean")}
+
+
+def test_an_object_that_is_not_understood_is_left_alone():
+    cache = ObjectCache()
+    broken = environment()
+    broken["spec"]["network"] = 3
+    assert cache.apply(broken) == set()
+    assert cache.environments() == set()

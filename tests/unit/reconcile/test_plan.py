@@ -1,0 +1,91 @@
+"""The comparison of what we own with what Azure shows."""
+
+import pytest
+
+from hpc_operator.arm import TypeInfo
+from hpc_operator.reconcile.plan import differences, overlay, update_body
+
+PUT = TypeInfo("a/b")
+PATCH = TypeInfo("a/b", update="PATCH", create_only=("properties.secret",))
+
+
+@pytest.mark.parametrize(
+    ("owned", "actual"),
+    [
+        ({"location": "westeurope"}, {"location": "West Europe"}),
+        ({"properties": {"id": "/subscriptions/A/b"}}, {"properties": {"id": "/subscriptions/a/B"}}),
+        ({"properties": {"x": 1}}, {"properties": {"x": 1, "foreign": 2}}),
+        (
+            {"properties": {"list": [{"name": "a", "v": 1}, {"name": "b", "v": 2}]}},
+            {"properties": {"list": [{"name": "B", "v": 2, "etag": "e"}, {"name": "a", "v": 1}]}},
+        ),
+        (
+            {"properties": {"prefixes": ("10.0.0.0/8", "10.1.0.0/16")}},
+            {"properties": {"prefixes": ["10.1.0.0/16", "10.0.0.0/8"]}},
+        ),
+        (
+            {"identity": {"userAssignedIdentities": {"/subscriptions/s/X": {}}}},
+            {"identity": {"userAssignedIdentities": {"/subscriptions/S/x": {"principalId": "p"}}}},
+        ),
+        ({"tags": {"a": "1"}}, {"tags": {"a": "1", "by-the-cloud-administrator": "2"}}),
+        ({"properties": {"list": []}}, {"properties": {}}),
+    ],
+)
+def test_equal_in_what_we_own_means_no_change(owned, actual):
+    assert differences(owned, actual, PUT) == []
+
+
+@pytest.mark.parametrize(
+    ("owned", "actual", "path"),
+    [
+        ({"properties": {"x": 1}}, {"properties": {"x": 2}}, ("properties", "x")),
+        ({"properties": {"x": 1}}, {}, ("properties", "x")),
+        ({"properties": {"x": True}}, {"properties": {"x": 1}}, ("properties", "x")),
+        (
+            {"properties": {"list": [{"name": "a"}]}},
+            {"properties": {"list": [{"name": "a"}, {"name": "b"}]}},
+            ("properties", "list"),
+        ),
+        (
+            {"properties": {"list": [{"name": "a", "v": 1}]}},
+            {"properties": {"list": [{"name": "a", "v": 2}]}},
+            ("properties", "list"),
+        ),
+        ({"tags": {"a": "1"}}, {"tags": {"a": "2"}}, ("tags", "a")),
+        ({"tags": {"a": "1"}}, {"tags": None}, ("tags", "a")),
+    ],
+)
+def test_a_difference_names_its_path(owned, actual, path):
+    assert [change.path for change in differences(owned, actual, PUT)] == [path]
+
+
+def test_create_only_fields_are_not_compared():
+    assert differences({"properties": {"secret": "new"}}, {"properties": {"secret": "old"}}, PATCH) == []
+
+
+def test_a_put_keeps_what_others_set_and_sends_no_read_only_field():
+    owned = {"properties": {"rules": [{"name": "a", "p": 1}]}, "tags": {"ours": "1"}}
+    actual = {
+        "id": "i",
+        "name": "n",
+        "type": "t",
+        "etag": "e",
+        "tags": {"theirs": "2", "ours": "0"},
+        "properties": {"rules": [{"name": "a", "p": 0, "note": "kept"}, {"name": "b"}], "theirs": 1},
+    }
+    body = update_body(owned, actual, differences(owned, actual, PUT), PUT)
+    assert body == {
+        "tags": {"theirs": "2", "ours": "1"},
+        "properties": {"rules": [{"name": "a", "p": 1, "note": "kept"}], "theirs": 1},
+    }
+
+
+def test_a_patch_sends_the_changes_and_all_tags():
+    owned = {"properties": {"size": 2, "same": 1, "secret": "s"}, "tags": {"ours": "1"}}
+    actual = {"properties": {"size": 1, "same": 1}, "tags": {"theirs": "2"}}
+    body = update_body(owned, actual, differences(owned, actual, PATCH), PATCH)
+    assert body == {"properties": {"size": 2}, "tags": {"ours": "1", "theirs": "2"}}
+
+
+def test_overlay_replaces_lists_without_names():
+    assert overlay({"x": [1, 2]}, {"x": [3]}) == {"x": [3]}
