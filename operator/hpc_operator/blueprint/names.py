@@ -1,0 +1,173 @@
+"""Names, ids and tags of everything that one environment holds.
+
+Deterministic, so that a request whose answer was lost is repeated harmlessly. Pure; knows which names must be unique
+where, and nothing of what the resources are for.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hpc_operator.api import HPCEnvironment
+from hpc_operator.graph import Owner, Resource, Step
+
+_LONGEST_RESOURCE_GROUP_NAME: Final = 90  # Azure's "Naming rules and restrictions for Azure resources"
+_DIGEST_LENGTH: Final = 5
+OWNERSHIP_TAGS: Final = (
+    "azurehpc-environment",
+    "azurehpc-owner",
+    "azurehpc-partition",
+    "azurehpc-generation",
+    "azurehpc-purpose",
+)
+"""Tags that tell whose a resource is. A user's tag of one of these names is left out."""
+
+
+def digest(*parts: str, length: int = _DIGEST_LENGTH) -> str:
+    """Return a hash of some texts, in letters and digits that every Azure name and every host name may have."""
+    text = "\0".join(parts)
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower().rstrip("=")[:length]
+
+
+def host_name(name: str) -> str:
+    """Return a Kubernetes name as a host name: without dots, which would make it a domain name."""
+    return name.replace(".", "-")
+
+
+def resource_group_name(environment: HPCEnvironment) -> str:
+    """Return the name of the environment's resource group.
+
+    Kubernetes names have no underscore, so that no two environments can have one name.
+    """
+    name = f"{environment.metadata.namespace}_{environment.metadata.name}"
+    if len(name) <= _LONGEST_RESOURCE_GROUP_NAME:
+        return name
+    return f"{name[: _LONGEST_RESOURCE_GROUP_NAME - _DIGEST_LENGTH - 1]}_{digest(name)}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """One environment's place in Azure: makes ids, tags and resources.
+
+    Parameters
+    ----------
+    subscription_id
+        The Azure subscription.
+    environment
+        The environment.
+    """
+
+    subscription_id: str
+    environment: HPCEnvironment
+
+    @property
+    def owner(self) -> Owner:
+        """The environment as the owner of resources."""
+        return Owner("HPCEnvironment", self.environment.metadata.name)
+
+    @property
+    def resource_group_id(self) -> str:
+        """ARM id of the resource group."""
+        return f"/subscriptions/{self.subscription_id}/resourceGroups/{resource_group_name(self.environment)}"
+
+    def id(self, resource_type: str, *names: str) -> str:
+        """Return the ARM id of a resource in the environment's resource group.
+
+        Parameters
+        ----------
+        resource_type
+            Such as `Microsoft.Network/virtualNetworks/subnets`.
+        names
+            One name for each segment of the type after its namespace.
+        """
+        namespace, *segments = resource_type.split("/")
+        pairs = "/".join(f"{segment}/{name}" for segment, name in zip(segments, names, strict=True))
+        return f"{self.resource_group_id}/providers/{namespace}/{pairs}"
+
+    def globally_unique(self, prefix: str, length: int, *more: str) -> str:
+        """Return a name that no other subscription, namespace or environment comes to.
+
+        Parameters
+        ----------
+        prefix
+            Tells people what it is.
+        length
+            How long the name may be at most.
+        more
+            What else the name depends on.
+        """
+        metadata = self.environment.metadata
+        parts = (self.subscription_id.lower(), metadata.namespace, metadata.name, *more)
+        return prefix + digest(*parts, length=length - len(prefix))
+
+    def tags(self, owner: Owner | None = None, **ownership: str) -> dict[str, str]:
+        """Return the user's tags and the ownership tags.
+
+        Parameters
+        ----------
+        owner
+            The custom resource, the environment where it is left out.
+        ownership
+            More ownership tags, such as `partition`, without their prefix.
+        """
+        metadata = self.environment.metadata
+        # Azure compares the names of tags without regard to case.
+        tags = {key: value for key, value in self.environment.spec.tags.items() if key.lower() not in OWNERSHIP_TAGS}
+        tags["azurehpc-environment"] = f"{metadata.namespace}/{metadata.name}"
+        tags["azurehpc-owner"] = str(owner or self.owner)
+        return tags | {f"azurehpc-{key}": value for key, value in ownership.items()}
+
+    def resource(
+        self,
+        resource_type: str,
+        *names: str,
+        step: Step,
+        owner: Owner | None = None,
+        ownership: Mapping[str, str] | None = None,
+        location: str | None = None,
+        retained: bool = False,
+        **body: Any,
+    ) -> Resource:
+        """Return a resource that has a location and tags.
+
+        Parameters
+        ----------
+        resource_type, names
+            As in `id`.
+        step
+            The deployment step.
+        owner
+            The custom resource it belongs to, the environment where it is left out.
+        ownership
+            More ownership tags, as in `tags`.
+        location
+            The environment's where it is left out.
+        retained
+            Whether it stays when its owner goes.
+        body
+            The other keys of the body.
+        """
+        return Resource(
+            id=self.id(resource_type, *names),
+            step=step,
+            owner=owner or self.owner,
+            body={
+                "location": location or self.environment.spec.location,
+                "tags": self.tags(owner, **(ownership or {})),
+                **body,
+            },
+            retained=retained,
+        )
+
+
+def role_assignment_name(scope: str, role: str, identity_id: str) -> str:
+    """Return the name of a role assignment: a UUID made from scope, role and identity.
+
+    The principal itself is not known before the identity exists, so the identity's ARM id stands for it.
+    """
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope.lower()}\n{role}\n{identity_id.lower()}"))
