@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 MISCONFIGURED: Final = frozenset({"SubscriptionNotFound", "InvalidSubscriptionId", "InvalidResourceType"})
 """Codes of a 404 that does not tell that the resource is absent."""
 
+_MODEL_ERRORS: Final = (ValueError, TypeError, AttributeError, KeyError)
+"""What the SDK's models raise on JSON that is not what they expect. We do not use them, so it is no error."""
+
 _FAILED_STATE = re.compile(r"ProvisioningState/failed/(?P<code>\w+)", re.IGNORECASE)
 _UNREGISTERED = re.compile(r"namespace '(?P<namespace>[\w.]+)'")
 
@@ -254,7 +257,7 @@ class AzureClient:
         method = getattr(await self._group(sdk, arm_id, group), operation)
         try:
             await method(*arguments, raw_response_hook=answers.append, **options)
-        except SdkError as error:
+        except (SdkError, *_MODEL_ERRORS) as error:
             await self._raise_for(error, answers, arm_id)
         return _answer(answers[-1].http_response)
 
@@ -265,7 +268,7 @@ class AzureClient:
         try:
             async for _ in method(*arguments, raw_response_hook=answers.append).by_page():
                 pass
-        except SdkError as error:
+        except (SdkError, *_MODEL_ERRORS) as error:
             await self._raise_for(error, answers, arm_id)
         return [_answer(answer.http_response) for answer in answers]
 
@@ -302,7 +305,7 @@ class AzureClient:
 
     # --- what went wrong ---------------------------------------------------------------------------------------------
 
-    async def _raise_for(self, error: SdkError, answers: Sequence[Any], arm_id: ArmId | None) -> None:
+    async def _raise_for(self, error: Exception, answers: Sequence[Any], arm_id: ArmId | None) -> None:
         """Raise what an exception of the SDK means; return if Azure's answer is good and only the SDK found fault.
 
         Raises
@@ -315,7 +318,9 @@ class AzureClient:
         if not answers:
             if isinstance(error, ClientAuthenticationError):
                 raise _no_token(error) from error
-            raise _unreachable(self._endpoint, error) from error
+            if isinstance(error, SdkError):
+                raise _unreachable(self._endpoint, error) from error
+            raise error
         response = answers[-1].http_response
         if _is_good(response):
             logger.warning("the SDK did not expect the answer of %s: %s", self._endpoint.url, error)
