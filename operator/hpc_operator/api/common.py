@@ -6,10 +6,12 @@ import re
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from hpc_operator.api.schema import KindInfo, Rule, Update, setting
+from hpc_operator.api.schema import RULES_KEY, KindInfo, Rule, Update, matches, setting
 
 GROUP = "azurehpc.io"
 VERSION = "v1alpha1"
@@ -24,6 +26,14 @@ class Model(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
     rules: ClassVar[tuple[Rule, ...]] = ()
+    """CEL rules about several fields of this object."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        json_schema = handler(schema)
+        if cls.rules:
+            handler.resolve_ref_schema(json_schema)[RULES_KEY] = [rule.as_schema() for rule in cls.rules]
+        return json_schema
 
 
 class Metadata(Model):
@@ -55,9 +65,19 @@ class CustomResource(Model):
         return self.metadata.deletion_timestamp is not None
 
 
-DURATION_PATTERN = r"^([0-9]+(ms|s|m|h))+$"
-_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
+DURATION_PATTERN = (
+    r"^([0-9]{1,4}h([0-9]{1,5}m)?([0-9]{1,7}s)?|[0-9]{1,5}m([0-9]{1,7}s)?|[0-9]{1,7}s)$"  # digits: no int can overflow
+)
+_DURATION_UNITS = {"s": 1, "m": 60, "h": 3600}
+Duration = Annotated[
+    str,
+    Field(max_length=32),
+    matches(
+        DURATION_PATTERN,
+        "must be a duration in hours, minutes and seconds without spaces, up to 9999h: "
+        "write for example 90s, 10m, 24h or 1h30m",
+    ),
+]
 """A duration as Kubernetes writes it: `90s`, `10m`, `24h`, `1h30m`."""
 
 
@@ -69,16 +89,20 @@ def parse_duration(text: str) -> timedelta:
     ValueError
         If `text` is not a duration.
     """
-    if not re.match(DURATION_PATTERN, text):
+    if not re.fullmatch(DURATION_PATTERN, text):
         msg = f"{text!r} is not a duration; write it like 90s, 10m or 1h30m"
         raise ValueError(msg)
-    parts = re.findall(r"([0-9]+)(ms|s|m|h)", text)
+    parts = re.findall(r"([0-9]+)([hms])", text)
     return timedelta(seconds=sum(int(number) * _DURATION_UNITS[unit] for number, unit in parts))
 
 
-QUANTITY_PATTERN = r"^[1-9][0-9]*(Gi|Ti|Pi)$"
+QUANTITY_PATTERN = r"^([1-9][0-9]{0,5}(Gi|Ti)|[1-9][0-9]{0,2}Pi)$"  # digits: the number of bytes fits an int64
 _QUANTITY_UNITS = {"Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
-Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=16)]
+Quantity = Annotated[
+    str,
+    Field(max_length=16),
+    matches(QUANTITY_PATTERN, "must be a whole number above 0 with the unit Gi, Ti or Pi: write for example 4Ti"),
+]
 """A capacity in binary units as Kubernetes writes it: `512Gi`, `4Ti`."""
 
 
@@ -90,22 +114,57 @@ def parse_quantity(text: str) -> int:
     ValueError
         If `text` is not a capacity in Gi, Ti or Pi.
     """
-    match = re.match(r"^([1-9][0-9]*)(Gi|Ti|Pi)$", text)
-    if match is None:
+    if not re.fullmatch(QUANTITY_PATTERN, text):
         msg = f"{text!r} is not a capacity; write it like 512Gi or 4Ti"
         raise ValueError(msg)
-    return int(match[1]) * _QUANTITY_UNITS[match[2]]
+    return int(text[:-2]) * _QUANTITY_UNITS[text[-2:]]
+
+
+LABEL_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
+
+
+VmSize = Annotated[
+    str,
+    Field(max_length=64),
+    matches(
+        r"^(Standard|Basic)_[A-Z][A-Za-z0-9_-]*$",
+        "must be the full name of a VM size as Azure spells it: write for example Standard_HB176rs_v4",
+    ),
+]
+"""The name of a VM size of Azure: `Standard_HB176rs_v4`."""
+
+
+def name_rules(most: int) -> tuple[Rule, ...]:
+    """Return the rules for metadata.name of a kind whose names Azure resources are made from."""
+    return (
+        Rule(
+            f"size(self.metadata.name) <= {most}",
+            f"metadata.name must have at most {most} characters, because the names of Azure resources are made from "
+            "it: write a shorter one",
+        ),
+        Rule(
+            f"self.metadata.name.matches(r'{LABEL_PATTERN}')",
+            "metadata.name must start with a letter and have only lower-case letters, digits and hyphens, because the "
+            "names of Azure resources are made from it: write for example climate-hpc",
+        ),
+    )
 
 
 class EnvironmentRef(Model):
     """Reference to an HPCEnvironment in the same namespace."""
 
-    name: str = setting(
+    name: Annotated[
+        str,
+        Field(max_length=63),
+        matches(
+            LABEL_PATTERN,
+            "environmentRef.name must be the name of an HPCEnvironment in the same namespace: "
+            "write for example climate",
+        ),
+    ] = setting(
         update=Update.BLOCKED,
         because="environmentRef may not change: delete this object and create it for the other environment",
         description="Name of an HPCEnvironment in the same namespace.",
-        min_length=1,
-        max_length=63,
     )
 
 

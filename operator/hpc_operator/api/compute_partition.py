@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hpc_operator.api.common import Conditions, CustomResource, Duration, EnvironmentRef, Model
-from hpc_operator.api.hpc_environment import VmSize
-from hpc_operator.api.schema import KindInfo, PrinterColumn, Rule, Scale, Update, setting
+from hpc_operator.api.common import Conditions, CustomResource, Duration, EnvironmentRef, Model, VmSize, name_rules
+from hpc_operator.api.schema import Check, KindInfo, PrinterColumn, Rule, Scale, Update, matches, setting
 
 DEFAULT_IMAGE = "microsoft-dsvm:ubuntu-hpc:2204:latest"
+_PERCENT = r"^(100|[1-9]?[0-9])%$"
 IntOrPercent = Annotated[
-    int | Annotated[str, Field(pattern=r"^(100|[1-9]?[0-9])%$", max_length=4)],
-    Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
+    int | str,
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 16}),
+    Check(
+        Rule(
+            f"type(self) == int ? self >= 0 && self <= 1000 : self.matches(r'{_PERCENT}')",
+            "must be a number of nodes from 0 to 1000 or a percentage from 0% to 100%: write for example 2 or 25%",
+        ),
+        lambda value: 0 <= value <= 1000 if isinstance(value, int) else re.fullmatch(_PERCENT, value) is not None,  # noqa: PLR2004
+    ),
 ]
-"""A number of nodes, or a percentage of `nodes.min` such as 25%, rounded up."""
+"""A number of nodes, or a percentage of the wanted nodes such as 25%."""
 
 
 class Nodes(Model):
     """How many nodes there may be."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("self.min <= self.max", "nodes.min must not be greater than nodes.max: raise max or lower min", ".min"),
+        Rule("self.min <= self.max", "nodes.min may not be greater than nodes.max: raise max or lower min", ".min"),
     )
     min: int = setting(
         0,
@@ -51,7 +59,13 @@ class Image(Model):
     """The image of a node."""
 
     urn: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9._-]+:[A-Za-z0-9._-]+:[A-Za-z0-9._-]+:[A-Za-z0-9._-]+$", max_length=256)
+        str,
+        Field(max_length=256),
+        matches(
+            r"^[A-Za-z0-9._-]+:[A-Za-z0-9._-]+:[A-Za-z0-9._-]+:([0-9]+[.][0-9]+[.][0-9]+|latest)$",
+            "image.urn must be publisher:offer:sku:version with a version such as 22.04.2025041101 or latest: "
+            f"write for example {DEFAULT_IMAGE}",
+        ),
     ] = setting(
         DEFAULT_IMAGE,
         update=Update.ROLL,
@@ -68,6 +82,7 @@ class Rollout(Model):
         Rule(
             "!(string(self.maxSurge) in ['0', '0%'] && string(self.maxUnavailable) in ['0', '0%'])",
             "maxSurge and maxUnavailable may not both be 0, else no node could ever be replaced: write maxSurge: 25%",
+            ".maxSurge",
         ),
     )
     max_surge: IntOrPercent = setting(
@@ -106,18 +121,38 @@ class ComputePartitionSpec(Model):
         because="environmentRef may not change: delete this object and create it for the other environment",
         description="The environment that this partition belongs to.",
     )
-    partition_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=32)] | None = setting(
+    partition_name: (
+        Annotated[
+            str,
+            Field(max_length=32),
+            matches(
+                r"^[a-z][a-z0-9-]*$",
+                "partitionName must start with a letter and have only lower-case letters, digits and hyphens: "
+                "write for example hpc",
+            ),
+        ]
+        | None
+    ) = setting(
         None,
         update=Update.BLOCKED,
         because="partitionName may not change, because job scripts use it: create a second partition",
         description="Name that users give to sbatch --partition; metadata.name where it is left out.",
+        rules=(
+            Rule(
+                "self != 'default'",
+                "partitionName may not be default, which Slurm reserves: write for example hpc",
+            ),
+        ),
     )
     vm_sizes: tuple[VmSize, ...] = setting(
         update=Update.ROLL,
         because="a node of another VM size is another VM",
-        description="VM sizes in order of preference; the first is used.",
-        min_length=1,
+        description="Names of VM sizes in order of preference: where Azure has no room for one, the next is taken.",
         max_length=10,
+        rules=(
+            Rule("size(self) > 0", "vmSizes may not be empty: write at least one, such as Standard_HB176rs_v4"),
+            Rule("self.all(a, self.exists_one(b, a == b))", "vmSizes names a VM size twice: write each one once"),
+        ),
         extra={"x-kubernetes-list-type": "atomic"},
     )
     nodes: Nodes = setting(
@@ -194,12 +229,15 @@ class ComputePartition(CustomResource):
             PrinterColumn("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
         ),
         rules=(
+            *name_rules(40),
             Rule(
-                "size(self.metadata.name) <= 40",
-                "metadata.name must have at most 40 characters, because the names of nodes are made from it",
+                "has(self.spec.partitionName) || self.metadata.name != 'default'",
+                "metadata.name may not be default without a partitionName, because Slurm reserves that name: "
+                "write another name, or partitionName: hpc",
             ),
         ),
         scale=Scale(".spec.nodes.min", ".status.nodes.ready", ".status.selector"),
+        selectable=(".spec.environmentRef.name",),
     )
     spec: ComputePartitionSpec
     status: ComputePartitionStatus = ComputePartitionStatus()

@@ -2,25 +2,133 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hpc_operator.api.common import Conditions, CustomResource, Model
-from hpc_operator.api.schema import KindInfo, PrinterColumn, Rule, Update, setting
+from hpc_operator.api.common import Conditions, CustomResource, Model, VmSize, name_rules
+from hpc_operator.api.schema import Check, KindInfo, PrinterColumn, Rule, Update, matches, setting
 
-_CIDR = r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])/([0-9]|[12][0-9]|3[0-2])$"
-_VM_SIZE = r"^(Standard|Basic)_[A-Za-z0-9_-]+$"
-_SUBNET_ID = (
-    r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+$"
-)
-Cidr = Annotated[str, Field(pattern=_CIDR, max_length=18)]
-VmSize = Annotated[str, Field(pattern=_VM_SIZE, max_length=64)]
-SubnetId = Annotated[str, Field(pattern=_SUBNET_ID, max_length=512)]
+
+def _network(text: str, *, strict: bool = False) -> ipaddress.IPv4Network | None:
+    """Return the address range that `text` stands for, None where it is none."""
+    try:
+        return ipaddress.IPv4Network(text, strict=strict) if re.search(r"/[0-9]{1,2}$", text) else None
+    except ValueError:
+        return None
+
+
+# What is no range at all passes every rule but the first, which has the sentence for it.
+_IF_CIDR = "!isCIDR(self) || "
+_RESERVED = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "224.0.0.0/3")
+_INFINIBAND = "172.16.0.0/16"
+
+
+def _overlaps(*ranges: str) -> str:
+    """Return CEL that tells whether `self` overlaps one of the ranges."""
+    return " || ".join(f"cidr('{item}').containsCIDR(self) || cidr(self).containsCIDR('{item}')" for item in ranges)
+
+
+def _overlap(text: str, *ranges: str) -> bool:
+    return any(ipaddress.IPv4Network(text).overlaps(ipaddress.IPv4Network(item)) for item in ranges)
+
+
+Cidr = Annotated[
+    str,
+    Field(max_length=32),
+    Check(
+        Rule(
+            "isCIDR(self) && cidr(self).ip().family() == 4",
+            "must be an IPv4 address range in CIDR notation: write for example 10.40.0.0/20",
+        ),
+        lambda text: _network(text) is not None,
+    ),
+    Check(
+        Rule(
+            f"{_IF_CIDR}cidr(self) == cidr(self).masked()",
+            "must be the first address of a range and its length: write for example 10.40.0.0/20 and not 10.40.0.1/20",
+        ),
+        lambda text: _network(text, strict=True) is not None,
+    ),
+]
+"""An IPv4 address range in CIDR notation: `10.40.0.0/20`."""
+
+AddressRange = Annotated[
+    Cidr,
+    Check(
+        Rule(
+            f"{_IF_CIDR}(cidr(self).prefixLength() >= 16 && cidr(self).prefixLength() <= 24)",
+            "an address range of the virtual network must be from /16 to /24 long: write for example 10.40.0.0/20",
+        ),
+        lambda text: 16 <= ipaddress.IPv4Network(text).prefixlen <= 24,  # noqa: PLR2004
+    ),
+    Check(
+        Rule(
+            f"{_IF_CIDR}!({_overlaps(_INFINIBAND)})",
+            f"addressSpace may not overlap {_INFINIBAND}, which InfiniBand uses on Azure's HPC nodes: "
+            "write for example 10.40.0.0/20",
+        ),
+        lambda text: not _overlap(text, _INFINIBAND),
+    ),
+    Check(
+        Rule(
+            f"{_IF_CIDR}!({_overlaps(*_RESERVED)})",
+            "addressSpace may not overlap the ranges that Azure reserves (0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, "
+            "168.63.129.16 and what starts at 224.0.0.0): write a private range such as 10.40.0.0/20",
+        ),
+        lambda text: not _overlap(text, *_RESERVED),
+    ),
+]
+"""An address range that a virtual network may have."""
+
+SourceRange = Annotated[
+    Cidr,
+    Check(
+        Rule(
+            f"{_IF_CIDR}cidr(self).prefixLength() >= 8",
+            "allowedSources may not open the login nodes to the whole Internet: write the ranges of your site, "
+            "such as 192.0.2.0/24",
+        ),
+        lambda text: ipaddress.IPv4Network(text).prefixlen >= 8,  # noqa: PLR2004
+    ),
+]
+"""An address range that may reach the login nodes."""
+
+SubnetId = Annotated[
+    str,
+    Field(max_length=512),
+    matches(
+        r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/Microsoft[.]Network/virtualNetworks/[^/]+/subnets/[^/]+$",
+        "must be the ARM id of a subnet: write /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network"
+        "/virtualNetworks/NETWORK/subnets/SUBNET, as `az network vnet subnet show --query id` prints it",
+    ),
+]
+"""The ARM id of a subnet."""
+
+
+def _same_network(field: str) -> str:
+    return f"self.{field}.lowerAscii().split('/subnets/')[0] == self.compute.lowerAscii().split('/subnets/')[0]"
 
 
 class ExistingSubnets(Model):
     """Subnets that the cloud administrator made: used, never changed, never deleted."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            f"{_same_network('services')} && (!has(self.netApp) || {_same_network('netApp')})"
+            f" && (!has(self.lustre) || {_same_network('lustre')})",
+            "the subnets must belong to one virtual network: write the ids of subnets of the same network",
+        ),
+        Rule(
+            "!has(self.netApp) || (self.netApp.lowerAscii() != self.compute.lowerAscii()"
+            " && self.netApp.lowerAscii() != self.services.lowerAscii())",
+            "netApp must be a subnet of its own, because it is delegated to Microsoft.NetApp/volumes and takes no "
+            "virtual machines: write the id of another subnet",
+            ".netApp",
+        ),
+    )
 
     compute: SubnetId = setting(
         update=Update.BLOCKED,
@@ -82,7 +190,7 @@ class Access(Model):
         because="a Bastion host is made or removed beside everything else",
         description="Make an Azure Bastion host. Leave it out where a VPN or ExpressRoute leads into the network.",
     )
-    allowed_sources: tuple[Cidr, ...] = setting(
+    allowed_sources: tuple[SourceRange, ...] = setting(
         [],
         update=Update.IN_PLACE,
         because="security rules change in place",
@@ -98,25 +206,28 @@ class Network(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "has(self.addressSpace) != has(self.existing)",
-            "write exactly one of addressSpace (a new virtual network) and existing (a network that is there already)",
-        ),
-        Rule(
-            "has(self.addressSpace) == has(oldSelf.addressSpace) && has(self.existing) == has(oldSelf.existing)",
-            "a running environment cannot move to another network: create a new environment",
+            "the network must be either new or existing: write exactly one of addressSpace (a new virtual network) and "
+            "existing (a network that is there already)",
         ),
         Rule(
             "!has(self.existing) || !has(self.access) || !has(self.access.bastion)",
             "access.bastion belongs to a network that the operator makes: leave it out beside existing",
         ),
     )
-    address_space: tuple[Cidr, ...] | None = setting(
+    address_space: tuple[AddressRange, ...] | None = setting(
         None,
         update=Update.BLOCKED,
         because="addressSpace may not change, because subnets in use cannot move: create a new environment",
         description="Address ranges of the new virtual network in CIDR notation; subnets are planned from the first. "
         "/24 has room for about 100 nodes, /20 for about 2000.",
-        min_length=1,
         max_length=4,
+        rules=(
+            Rule("size(self) > 0", "addressSpace may not be empty: write at least one range, such as 10.40.0.0/20"),
+            Rule(
+                "!self.all(a, isCIDR(a)) || self.all(a, self.filter(b, cidr(a).containsCIDR(b)).size() == 1)",
+                "the ranges of addressSpace may not overlap: write each range once and none that lies within another",
+            ),
+        ),
         extra={"x-kubernetes-list-type": "atomic"},
     )
     existing: ExistingNetwork | None = setting(
@@ -133,6 +244,9 @@ class Network(Model):
     )
 
 
+_OWN_CONFIG = r"(?i)^(NodeName|NodeSet|PartitionName|DownNodes|FrontendName)="
+
+
 class Slurm(Model):
     """The Slurm controller."""
 
@@ -142,19 +256,44 @@ class Slurm(Model):
         because="Azure resizes the VM with a reboot; running jobs survive a restart of slurmctld",
         description="VM size of the scheduler.",
     )
-    state_disk_size: Annotated[str, Field(pattern=r"^[1-9][0-9]*Gi$", max_length=8)] = setting(
+    state_disk_size: Annotated[
+        str,
+        Field(max_length=16),
+        matches(
+            r"^([1-9]|[1-9][0-9]{1,3}|[12][0-9]{4}|3[01][0-9]{3}|32[0-6][0-9]{2}|327[0-5][0-9]|3276[0-7])Gi$",
+            "stateDiskSize must be a whole number from 1 to 32767 with the unit Gi: write for example 64Gi",
+        ),
+    ] = setting(
         "64Gi",
         update=Update.IN_PLACE,
         because="Azure grows a data disk in place",
         description="Size of the data disk that holds Slurm's state, in Gi.",
         rules=(
             Rule(
-                "quantity(self).compareTo(quantity(oldSelf)) >= 0",
+                "!isQuantity(self) || quantity(self).compareTo(quantity(oldSelf)) >= 0",
                 "a disk cannot shrink: write at least the size it has",
             ),
         ),
     )
-    config: tuple[Annotated[str, Field(max_length=1024)], ...] = setting(
+    config: tuple[
+        Annotated[
+            str,
+            Field(max_length=1024),
+            matches(
+                r"^[A-Za-z][A-Za-z0-9]*=[^\r\n]*$",
+                "a line of config must have the form Name=Value and no line break: write for example MaxJobCount=50000",
+            ),
+            Check(
+                Rule(
+                    f"!self.matches(r'{_OWN_CONFIG}')",
+                    "config may not define nodes or partitions, which the operator keeps in step with Azure: "
+                    "write a ComputePartition instead",
+                ),
+                lambda line: re.search(_OWN_CONFIG, line) is None,
+            ),
+        ],
+        ...,
+    ] = setting(
         [],
         update=Update.IN_PLACE,
         because="slurmctld reads its configuration anew while jobs run",
@@ -207,9 +346,17 @@ class EntryPoint(Model):
 class HPCEnvironmentSpec(Model):
     """What the owner of an environment wants."""
 
-    location: Annotated[str, Field(pattern=r"^[a-z0-9]+$", max_length=64)] = setting(
+    location: Annotated[
+        str,
+        Field(max_length=64),
+        matches(
+            r"^[a-z][a-z0-9]*$",
+            "location must be the short name of an Azure region, in lower-case letters and digits without spaces: "
+            "write for example westeurope",
+        ),
+    ] = setting(
         update=Update.BLOCKED,
-        because="location may not change, because Azure cannot move an environment: create a new one in the other region",
+        because="location may not change, because Azure cannot move an environment: create a new one in that region",
         description="Short name of the Azure region, such as westeurope.",
     )
     tags: dict[str, Annotated[str, Field(max_length=256)]] = setting(
@@ -218,6 +365,27 @@ class HPCEnvironmentSpec(Model):
         because="Azure changes tags in place",
         description="Tags for every Azure resource of the environment, for cost and policy.",
         max_length=15,
+        rules=(
+            Rule(
+                "self.all(name, size(name) >= 1 && size(name) <= 512)",
+                "the name of a tag must have from 1 to 512 characters: write a shorter one, such as costCenter",
+            ),
+            Rule(
+                r"self.all(name, !name.matches(r'[<>%&\\?/]'))",
+                r"the name of a tag may not have any of the characters < > % & \ ? / which Azure refuses: "
+                "write for example costCenter",
+            ),
+            Rule(
+                "self.all(name, !name.matches(r'^(?i)(microsoft|azure|windows)'))",
+                "the name of a tag may not start with microsoft, azure or windows, which Azure reserves: "
+                "write for example costCenter",
+            ),
+            Rule(
+                "self.all(a, self.exists_one(b, a.lowerAscii() == b.lowerAscii()))",
+                "two tags have the same name but for upper and lower case, which Azure does not tell apart: "
+                "write each name once",
+            ),
+        ),
     )
     network: Network = setting(
         update=Update.IN_PLACE,
@@ -236,7 +404,16 @@ class HPCEnvironmentSpec(Model):
         description="Where end users come in.",
     )
     ssh_public_keys: tuple[
-        Annotated[str, Field(pattern=r"^(ssh-rsa|ssh-ed25519) [A-Za-z0-9+/=]+", max_length=2048)], ...
+        Annotated[
+            str,
+            Field(max_length=2048),
+            matches(
+                r"^(ssh-rsa|ssh-ed25519) AAAA[A-Za-z0-9+/]+={0,2}( [^\r\n]*)?$",
+                "must be one whole line of a public key file, of the type ssh-ed25519 or ssh-rsa: write for example "
+                "what `cat ~/.ssh/id_ed25519.pub` prints",
+            ),
+        ],
+        ...,
     ] = setting(
         [],
         update=Update.NEW_ONLY,
@@ -330,12 +507,7 @@ class HPCEnvironment(CustomResource):
             PrinterColumn("Age", ".metadata.creationTimestamp", type="date"),
             PrinterColumn("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
         ),
-        rules=(
-            Rule(
-                "size(self.metadata.name) <= 32",
-                "metadata.name must have at most 32 characters, because the names of Azure resources are made from it",
-            ),
-        ),
+        rules=name_rules(32),
     )
     spec: HPCEnvironmentSpec
     status: HPCEnvironmentStatus = HPCEnvironmentStatus()

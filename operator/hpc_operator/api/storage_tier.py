@@ -6,10 +6,23 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hpc_operator.api.common import Conditions, CustomResource, EnvironmentRef, Model, Quantity
-from hpc_operator.api.schema import KindInfo, PrinterColumn, Rule, Update, setting
+from hpc_operator.api.common import Conditions, CustomResource, EnvironmentRef, Model, Quantity, name_rules
+from hpc_operator.api.schema import KindInfo, PrinterColumn, Rule, Update, matches, setting
 
-_ONE_TEBIBYTE = "1099511627776"
+_TEBIBYTE = 2**40
+
+
+def _steps(capacity: str, step: int, most: int) -> str:
+    """Return CEL that tells whether a capacity is a multiple of `step` TiB up to `most` TiB.
+
+    What is no quantity at all passes: the check of the type has its own sentence for that, and `quantity()` would fail.
+    By way of a float, which is exact here, because Kubernetes takes nothing from 100Ti on for an integer.
+    """
+    return (
+        f"!isQuantity({capacity}) || (quantity({capacity}).compareTo(quantity('{step}Ti')) >= 0"
+        f" && quantity({capacity}).compareTo(quantity('{most}Ti')) <= 0"
+        f" && int(quantity({capacity}).asApproximateFloat()) % {step * _TEBIBYTE} == 0)"
+    )
 
 
 class NetAppFiles(Model):
@@ -27,12 +40,11 @@ class NetAppFiles(Model):
         description="Capacity in whole Ti, from 1Ti to 100Ti.",
         rules=(
             Rule(
-                f"quantity(self).asInteger() % {_ONE_TEBIBYTE} == 0"
-                f" && quantity(self).asInteger() <= 100 * {_ONE_TEBIBYTE}",
+                _steps("self", 1, 100),
                 "capacity of netAppFiles must be in steps of 1Ti, from 1Ti to 100Ti: write for example 4Ti",
             ),
             Rule(
-                "quantity(self).compareTo(quantity(oldSelf)) >= 0",
+                "!isQuantity(self) || quantity(self).compareTo(quantity(oldSelf)) >= 0",
                 "capacity may only grow, because data would be lost: write at least the capacity it has",
             ),
         ),
@@ -40,7 +52,8 @@ class NetAppFiles(Model):
     protocol: Literal["NFSv3", "NFSv4.1"] = setting(
         "NFSv3",
         update=Update.BLOCKED,
-        because="protocol may not change: Azure can only replace the volume, and its data would be lost",
+        because="protocol may not change, because Azure can only replace the volume: create a second tier and move the "
+        "data",
         description="NFS version that the volume speaks.",
     )
 
@@ -54,7 +67,14 @@ class MaintenanceWindow(Model):
         because="Azure changes the maintenance window in place",
         description="Day of the week, in UTC.",
     )
-    time_of_day: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)] = setting(
+    time_of_day: Annotated[
+        str,
+        Field(max_length=16),
+        matches(
+            r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
+            "timeOfDay must be hours and minutes in UTC with two digits each: write for example 23:00",
+        ),
+    ] = setting(
         "23:00",
         update=Update.IN_PLACE,
         because="Azure changes the maintenance window in place",
@@ -62,7 +82,7 @@ class MaintenanceWindow(Model):
     )
 
 
-# Steps and limits: Microsoft's "Create an Azure Managed Lustre file system" (throughput per TiB, minimum, step, maximum).
+# Steps and limits: Microsoft's "Create an Azure Managed Lustre file system". More than that takes a support request.
 LUSTRE_SIZES: dict[str, tuple[int, int]] = {"40": (48, 768), "125": (16, 128), "250": (8, 128), "500": (4, 128)}
 """Throughput in MB/s per TiB → (step and minimum, maximum), both in TiB."""
 
@@ -72,10 +92,9 @@ class ManagedLustre(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = tuple(
         Rule(
-            f"self.throughputPerTiB != {throughput}"
-            f" || (quantity(self.capacity).asInteger() % ({step} * {_ONE_TEBIBYTE}) == 0"
-            f" && quantity(self.capacity).asInteger() <= {most} * {_ONE_TEBIBYTE})",
-            f"capacity with throughputPerTiB: {throughput} must be in steps of {step}Ti, from {step}Ti to {most}Ti",
+            f"self.throughputPerTiB != {throughput} || {_steps('self.capacity', step, most)}",
+            f"capacity with throughputPerTiB: {throughput} must be in steps of {step}Ti, from {step}Ti to {most}Ti: "
+            f"write for example {2 * step}Ti",
             ".capacity",
         )
         for throughput, (step, most) in LUSTRE_SIZES.items()
@@ -84,7 +103,8 @@ class ManagedLustre(Model):
         250,
         alias="throughputPerTiB",
         update=Update.BLOCKED,
-        because="throughputPerTiB may not change: Azure can only replace the file system; create a second tier",
+        because="throughputPerTiB may not change, because Azure can only replace the file system: create a second tier "
+        "and move the data",
         description="Throughput in MB/s per TiB; selects the SKU AMLFS-Durable-Premium-40, -125, -250 or -500.",
     )
     capacity: Quantity = setting(
@@ -103,16 +123,37 @@ class ManagedLustre(Model):
 class ExistingNfs(Model):
     """An NFS export that is there already: mounted, never changed."""
 
-    server: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$", max_length=253)] = setting(
+    server: Annotated[
+        str,
+        Field(max_length=253),
+        matches(
+            r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+            "server must be a host name or an IPv4 address, without the export path: write for example nfs.example.org",
+        ),
+    ] = setting(
         update=Update.NEW_ONLY,
         because="nodes mount at boot",
         description="Host name or address of the NFS server.",
     )
-    export_path: Annotated[str, Field(pattern=r"^/[^\s]*$", max_length=1024)] = setting(
+    export_path: Annotated[
+        str,
+        Field(max_length=1024),
+        matches(
+            r"^/[^\s]*$",
+            "exportPath must be an absolute path without spaces: write for example /export/home",
+        ),
+    ] = setting(
         update=Update.NEW_ONLY,
         because="nodes mount at boot",
         description="Exported path, absolute.",
     )
+
+
+# Below the first group everything belongs to the system; of the second group the directory itself, while a mount
+# below it (such as /opt/apps or /usr/local) is usual at HPC sites. /opt holds the MPI libraries of the HPC images.
+_SYSTEM_PATHS = (
+    r"^/(bin|boot|dev|etc|lib|lib32|lib64|proc|run|sbin|sys)(/|$)|^/(opt|root|tmp|usr|usr/bin|usr/lib|var|var/lib)$"
+)
 
 
 class StorageTierSpec(Model):
@@ -121,7 +162,7 @@ class StorageTierSpec(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "[has(self.netAppFiles), has(self.managedLustre), has(self.existingNfs)].filter(x, x).size() == 1",
-            "write exactly one of netAppFiles, managedLustre and existingNfs",
+            "the tier must have exactly one kind of storage: write one of netAppFiles, managedLustre and existingNfs",
         ),
         Rule(
             "has(self.netAppFiles) == has(oldSelf.netAppFiles) && has(self.managedLustre) == has(oldSelf.managedLustre)"
@@ -139,18 +180,21 @@ class StorageTierSpec(Model):
         because="a tag in Azure",
         description="What the tier is for.",
     )
-    mount_path: Annotated[str, Field(pattern=r"^/", min_length=2, max_length=255)] = setting(
+    mount_path: Annotated[
+        str,
+        Field(max_length=255),
+        matches(
+            r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$",
+            "mountPath must be an absolute path below /, without a trailing slash, spaces or parts that start with a "
+            "dot: write for example /home",
+        ),
+    ] = setting(
         update=Update.BLOCKED,
         because="mountPath may not change, because jobs use it: create a second tier",
         description="Where nodes mount the tier: an absolute path.",
         rules=(
             Rule(
-                "self.matches('^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$')",
-                "mountPath must be an absolute path without a trailing slash, spaces or dots at the start of a part: "
-                "write for example /home",
-            ),
-            Rule(
-                "!(self in ['/etc', '/usr', '/bin', '/sbin', '/lib', '/lib64', '/boot', '/dev', '/proc', '/sys', '/run', '/var'])",
+                f"!self.matches(r'{_SYSTEM_PATHS}')",
                 "mountPath may not cover a directory of the operating system: write for example /home or /scratch",
             ),
         ),
@@ -177,8 +221,8 @@ class StorageTierSpec(Model):
         "Retain",
         update=Update.NOTHING,
         because="says what happens later",
-        description="What happens to the data when this tier or its environment is deleted: Retain keeps the file system "
-        "in Azure (it goes on to cost money), Delete deletes it.",
+        description="What happens to the data when this tier or its environment is deleted: Retain keeps the file "
+        "system in Azure (it goes on to cost money), Delete deletes it.",
     )
 
 
@@ -215,12 +259,8 @@ class StorageTier(CustomResource):
             PrinterColumn("Age", ".metadata.creationTimestamp", type="date"),
             PrinterColumn("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
         ),
-        rules=(
-            Rule(
-                "size(self.metadata.name) <= 48",
-                "metadata.name must have at most 48 characters, because the names of Azure resources are made from it",
-            ),
-        ),
+        rules=name_rules(48),
+        selectable=(".spec.environmentRef.name",),
     )
     spec: StorageTierSpec
     status: StorageTierStatus = StorageTierStatus()
