@@ -9,21 +9,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from azure.core.exceptions import AzureError as SdkError
-from azure.core.exceptions import (
-    ClientAuthenticationError,
-    HttpResponseError,
-    IncompleteReadError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
+from azure.core.exceptions import ClientAuthenticationError
 from azure.core.rest import HttpRequest
 
 from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome, Started, TypeInfo
@@ -31,7 +24,7 @@ from hpc_operator.azure import operations, table
 from hpc_operator.azure.errors import LONG_RUNNING, azure_error
 from hpc_operator.azure.operations import Answer, Operations
 from hpc_operator.azure.throttle import Throttle
-from hpc_operator.azure.transport import POLL, Endpoint, pipeline
+from hpc_operator.azure.transport import POLL, Answered, Endpoint, pipeline
 from hpc_operator.graph import ArmId
 
 if TYPE_CHECKING:
@@ -40,13 +33,8 @@ if TYPE_CHECKING:
 
     from azure.core.credentials_async import AsyncTokenCredential
 
-logger = logging.getLogger(__name__)
-
 MISCONFIGURED: Final = frozenset({"SubscriptionNotFound", "InvalidSubscriptionId", "InvalidResourceType"})
 """Codes of a 404 that does not tell that the resource is absent."""
-
-_MODEL_ERRORS: Final = (ValueError, TypeError, AttributeError, KeyError)
-"""What the SDK's models raise on JSON that is not what they expect. We do not use them, so it is no error."""
 
 _FAILED_STATE = re.compile(r"ProvisioningState/failed/(?P<code>\w+)", re.IGNORECASE)
 _UNREGISTERED = re.compile(r"namespace '(?P<namespace>[\w.]+)'")
@@ -173,7 +161,7 @@ class AzureClient:
             if _is_absent(error):
                 return []
             raise
-        return [machine for page in pages for machine in _required(page).get("value", [])]
+        return [machine for page in pages for machine in page.get("value", [])]
 
     async def virtual_machine_error(self, resource_id: str) -> AzureError:
         """Return why a virtual machine is in the state Failed."""
@@ -228,7 +216,7 @@ class AzureClient:
     # --- sending -----------------------------------------------------------------------------------------------------
 
     async def _write(self, arm_id: ArmId, row: table.Row, operation: str, body: Mapping[str, Any] | None) -> Started:
-        # Bytes, because the SDK sends them as they are; it would run a dict through its models in the older packages.
+        # Bytes, because the SDK sends them as they are; the older packages would run a dict through their models.
         payload = () if body is None else (json.dumps(body).encode(),)
         answer = await self._call(arm_id, row.sdk, row.group, operation, *row.arguments(arm_id), *payload)
         found = _mapping(answer)
@@ -251,38 +239,56 @@ class AzureClient:
         AzureError
             If there is no answer, or it is a refusal.
         """
-        answers: list[Any] = []
-        if operation.startswith("begin_"):
-            options["polling"] = False
         method = getattr(await self._group(sdk, arm_id, group), operation)
         try:
-            await method(*arguments, raw_response_hook=answers.append, **options)
-        except (SdkError, *_MODEL_ERRORS) as error:
-            await self._raise_for(error, answers, arm_id)
-        return _answer(answers[-1].http_response)
+            return await self._answer(method(*arguments, **options))
+        except AzureError as error:
+            if error.code == "MissingSubscriptionRegistration":
+                await self._register(arm_id, error)
+            raise
 
-    async def _pages(self, arm_id: ArmId, sdk: table.Sdk, group: str, operation: str, *arguments: Any) -> list[Answer]:
+    async def _pages(
+        self, arm_id: ArmId, sdk: table.Sdk, group: str, operation: str, *arguments: Any
+    ) -> list[Mapping[str, Any]]:
         """Call a list operation of the SDK and return all pages as Azure sent them."""
-        answers: list[Any] = []
         method = getattr(await self._group(sdk, arm_id, group), operation)
-        try:
-            async for _ in method(*arguments, raw_response_hook=answers.append).by_page():
-                pass
-        except (SdkError, *_MODEL_ERRORS) as error:
-            await self._raise_for(error, answers, arm_id)
-        return [_answer(answer.http_response) for answer in answers]
+        pages = [_required(await self._answer(anext(method(*arguments).by_page())))]
+        while following := pages[-1].get("nextLink"):
+            pages.append(_required(await self._answer(self._pipeline.run(HttpRequest("GET", following)))))
+        return pages
 
     async def _ask(self, url: str) -> Answer:
-        answers: list[Any] = []
-        request = HttpRequest("GET", url)
+        return await self._answer(self._pipeline.run(HttpRequest("GET", url), **{POLL: True}))
+
+    async def _answer(self, sending: Awaitable[Any]) -> Answer:
+        """Return Azure's answer to a request.
+
+        Raises
+        ------
+        AzureError
+            If there is no answer, or it is a refusal, or it is not Azure's.
+        """
         try:
-            answers.append(await self._pipeline.run(request, **{POLL: True}))
-            response = answers[-1].http_response
-            if not _is_good(response):
-                raise HttpResponseError(response=response)
+            await sending
+        except Answered as answered:
+            response = answered.response
+        except ClientAuthenticationError as error:
+            raise _no_token(error) from error
         except SdkError as error:
-            await self._raise_for(error, answers, None)
-        return _answer(answers[-1].http_response)
+            raise _unreachable(self._endpoint, error) from error
+        else:
+            msg = "the SDK returned without having sent anything"
+            raise RuntimeError(msg)
+        status, headers, text = response.status_code, response.headers, _text(response)
+        body = _decoded(text)
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and (body is not None or not text.strip()):
+            return Answer(status, body, headers)
+        seconds = operations.retry_after(headers)
+        refusal = azure_error(status, body, text=text, retry_after=seconds)
+        if status == HTTPStatus.TOO_MANY_REQUESTS and "Retryable" not in refusal.code:
+            request = response.request
+            self._throttle.pause(request.method, request.url, refusal.code, seconds or operations.DEFAULT_INTERVAL)
+        raise refusal
 
     async def _group(self, sdk: table.Sdk, arm_id: ArmId, group: str) -> Any:
         """Return an operation group of the client for the subscription that the id names."""
@@ -302,38 +308,6 @@ class AzureClient:
             )
             self._clients[sdk, subscription] = client
         return getattr(client, group)
-
-    # --- what went wrong ---------------------------------------------------------------------------------------------
-
-    async def _raise_for(self, error: Exception, answers: Sequence[Any], arm_id: ArmId | None) -> None:
-        """Raise what an exception of the SDK means; return if Azure's answer is good and only the SDK found fault.
-
-        Raises
-        ------
-        AzureError
-            Always, but for a 2xx that the SDK's status list or models do not know.
-        """
-        if isinstance(error, ServiceRequestError | ServiceResponseError | IncompleteReadError):
-            raise _unreachable(self._endpoint, error) from error
-        if not answers:
-            if isinstance(error, ClientAuthenticationError):
-                raise _no_token(error) from error
-            if isinstance(error, SdkError):
-                raise _unreachable(self._endpoint, error) from error
-            raise error
-        response = answers[-1].http_response
-        if _is_good(response):
-            logger.warning("the SDK did not expect the answer of %s: %s", self._endpoint.url, error)
-            return
-        text = _text(response)
-        seconds = operations.retry_after(response.headers)
-        meaning = azure_error(response.status_code, _decoded(text), text=text, retry_after=seconds)
-        if meaning.code == "MissingSubscriptionRegistration" and arm_id is not None:
-            await self._register(arm_id, meaning)
-        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and "Retryable" not in meaning.code:
-            request = response.request
-            self._throttle.pause(request.method, request.url, meaning.code, seconds or operations.DEFAULT_INTERVAL)
-        raise meaning from None  # the SDK knows nothing more than what we read from the answer
 
     async def _register(self, arm_id: ArmId, refusal: AzureError) -> None:
         """Ask once to register the resource provider; it takes minutes, so whoever was refused comes again later."""
@@ -401,11 +375,8 @@ def _default_credential() -> AsyncTokenCredential:
 
 
 def _text(response: Any) -> str:
-    """Return the body of an answer of the SDK's newer or older transport, empty if it was not read."""
-    try:
-        content = response.content if hasattr(response, "content") else response.body()
-    except (SdkError, ValueError):
-        return ""
+    """Return the body of an answer of the SDK's newer or older transport."""
+    content = response.content if hasattr(response, "content") else response.body()
     return bytes(content or b"").decode("utf-8", errors="replace")
 
 
@@ -414,25 +385,6 @@ def _decoded(text: str) -> Any:
         return json.loads(text) if text else None
     except ValueError:
         return None
-
-
-def _is_good(response: Any) -> bool:
-    return bool(HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES)
-
-
-def _answer(response: Any) -> Answer:
-    """Return a good answer.
-
-    Raises
-    ------
-    AzureError
-        Transient, if the body is not JSON: a page of something between us and Azure.
-    """
-    text = _text(response)
-    body = _decoded(text)
-    if text.strip() and body is None:
-        raise azure_error(response.status_code, None, text=text)
-    return Answer(response.status_code, body, response.headers)
 
 
 def _mapping(answer: Answer) -> Mapping[str, Any] | None:

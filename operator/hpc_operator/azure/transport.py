@@ -106,6 +106,29 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class Answered(Exception):  # noqa: N818 (it is no error)
+    """Carries Azure's answer out of the SDK before its models see it.
+
+    We use JSON as Azure sent it. The models would cost 0.4 s of the event loop for a list of 1000 virtual machines,
+    and refuse statuses and bodies that they do not know.
+    """
+
+    def __init__(self, response: Any) -> None:
+        super().__init__(response)
+        self.response = response
+
+
+class _PastTheModels(policies.AsyncHTTPPolicy[Any, Any]):
+    """Raises `Answered` with the whole answer."""
+
+    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        response = (await self.next.send(request)).http_response
+        # Long-running operations are streamed; all others are read already, and a second reading of nothing fails.
+        if not getattr(response, "is_stream_consumed", True):
+            await response.read()
+        raise Answered(response)
+
+
 class _LoopbackAuthentication(AsyncARMChallengeAuthenticationPolicy):
     """Sends a token over plain http; only ever built for an endpoint on this machine."""
 
@@ -144,16 +167,15 @@ class _Gate(policies.AsyncHTTPPolicy[Any, Any]):
 def pipeline(
     endpoint: Endpoint, credential: AsyncTokenCredential, throttle: Throttle, requests: Counter[tuple[str, str]]
 ) -> AsyncPipeline[Any, Any]:
-    """Return the pipeline for all clients; whoever makes it opens and closes it."""
+    """Return the pipeline for all clients, which ends every request with `Answered`; the caller opens and closes it."""
     authentication = _LoopbackAuthentication if endpoint.plain else AsyncARMChallengeAuthenticationPolicy
     return AsyncPipeline(
         AioHttpTransport(connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT),
         [
             policies.RequestIdPolicy(),
             policies.UserAgentPolicy(f"azure-hpc-operator/{version('azure-hpc-operator')}"),
-            policies.ContentDecodePolicy(),
+            _PastTheModels(),
             _Gate(endpoint, throttle, requests),
             authentication(credential, endpoint.scope),
-            policies.CustomHookPolicy(),
         ],
     )
