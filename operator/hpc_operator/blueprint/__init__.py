@@ -5,12 +5,36 @@ Pure functions: the same specs give the same graph. Knows neither the Azure SDK 
 
 from __future__ import annotations
 
+from hpc_operator.blueprint import base_services, compute, entry_point, infrastructure, storage
+from hpc_operator.blueprint.names import Site
 from hpc_operator.blueprint.validation import Problem, find_problems
 from hpc_operator.blueprint.vocabulary import Blueprint, Inputs, LoginNode, MountPoint
+from hpc_operator.graph import Graph
 
 __all__ = ["Blueprint", "Inputs", "LoginNode", "MountPoint", "Problem", "build", "find_problems"]
 
 
 def build(inputs: Inputs) -> Blueprint:
-    """Return what Azure should hold for an environment."""
-    raise NotImplementedError
+    """Return what Azure should hold for an environment.
+
+    Parameters
+    ----------
+    inputs
+        The environment with those of its objects that have no problem (see `find_problems`).
+    """
+    site = Site(inputs.subscription_id, inputs.environment)
+    step_1 = infrastructure.build(site, inputs.tiers)
+    network = step_1.network
+    step_2 = base_services.build(site, step_1, inputs.partitions)
+    step_3 = storage.build(site, network, inputs.tiers)
+    mounts = step_3.mounts.values()
+    step_4 = compute.build(site, network, step_2, mounts, inputs.partitions, inputs.image_versions)
+    step_5 = entry_point.build(site, network, step_2, mounts)
+    steps = (step_1, step_2, step_3, step_4, step_5)
+    return Blueprint(
+        graph=Graph(resource for step in steps for resource in step.resources),
+        node_sets=step_4.node_sets,
+        resource_group_id=site.resource_group_id,
+        mounts=step_3.mounts,
+        login_nodes=step_5.login_nodes,
+    )

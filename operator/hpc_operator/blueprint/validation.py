@@ -5,11 +5,32 @@ Runs before any write to Azure. Pure; knows the objects and the address plan, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network
+from itertools import combinations
+from typing import Final, TypeVar
 
-from hpc_operator.api import ComputePartition, HPCEnvironment, StorageTier
-from hpc_operator.graph import Owner
+from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment, StorageTier
+from hpc_operator.api.common import parse_quantity
+from hpc_operator.api.hpc_environment import ExistingSubnets
+from hpc_operator.blueprint import subnets
+from hpc_operator.blueprint.compute import node_name_prefix, surge
+from hpc_operator.blueprint.storage import azure_name
+from hpc_operator.graph import Owner, parent_id
+from hpc_operator.slurm.configuration import MAX_NODES
+
+_Object = TypeVar("_Object", bound=CustomResource)
+
+# Microsoft's "Azure Virtual Network FAQ" (which ranges a network may not have), and "Set up InfiniBand" for the first.
+_UNUSABLE_RANGES: Final = {
+    IPv4Network("172.16.0.0/16"): "which InfiniBand uses on the nodes",
+    IPv4Network("224.0.0.0/4"): "which is for multicast",
+    IPv4Network("127.0.0.0/8"): "which is for loopback",
+    IPv4Network("169.254.0.0/16"): "which is link-local",
+    IPv4Network("168.63.129.16/32"): "which Azure uses for its DNS and health probes",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,9 @@ def find_problems(
 ) -> list[Problem]:
     """Return every problem of an environment, its tiers and its partitions, in a stable order.
 
+    What is being deleted has no problem and conflicts with nothing, except that its Azure resources still have their
+    names.
+
     Parameters
     ----------
     environment
@@ -48,4 +72,213 @@ def find_problems(
     other_environments
         All other environments of the subscription, of every namespace.
     """
-    raise NotImplementedError
+    staying_tiers = _by_age(tier for tier in tiers if not tier.deleting)
+    staying_partitions = _by_age(partition for partition in partitions if not partition.deleting)
+    older = [other for other in other_environments if not other.deleting and _age(other) < _age(environment)]
+    network = environment.spec.network
+    problems = [
+        *_duplicates(
+            staying_tiers, lambda tier: posixpath.normpath(tier.spec.mount_path), "MountPathTaken", _SAME_PATH
+        ),
+        *_name_collisions(tiers, azure_name, "NameTaken", _SAME_AZURE_NAME),
+        *_duplicates(
+            staying_partitions, lambda item: item.partition_name.lower(), "PartitionNameTaken", _SAME_PARTITION
+        ),
+        *_name_collisions(partitions, node_name_prefix, "NodeNamesTaken", _SAME_NODES),
+    ]
+    if network.existing is not None:
+        problems += _existing_network_problems(environment, network.existing.subnets, older)
+        problems += _missing_subnets(network.existing.subnets, staying_tiers)
+    else:
+        problems += _address_space_problems(environment, staying_tiers, staying_partitions, older)
+    return problems
+
+
+# --- Of two, the newer one
+
+
+def _age(item: CustomResource) -> tuple[str, str, str]:
+    return (item.metadata.creation_timestamp, item.metadata.name, item.metadata.namespace)
+
+
+def _by_age(items: Iterator[_Object]) -> list[_Object]:
+    return sorted(items, key=_age)
+
+
+def _owner(item: CustomResource) -> Owner:
+    return Owner(type(item).__name__, item.metadata.name)
+
+
+_SAME_PATH: Final = "mountPath {key} is taken by StorageTier {other}: write another path"
+_SAME_AZURE_NAME: Final = (
+    "its file system would have the same name in Azure as that of StorageTier {other}: choose a name that differs by "
+    "more than dots"
+)
+_SAME_PARTITION: Final = "Slurm partition {key} is that of ComputePartition {other}: write another partitionName"
+_SAME_NODES: Final = (
+    "its nodes would have names like {key}… as those of ComputePartition {other}: choose a name that differs by more "
+    "than dots"
+)
+
+
+def _duplicates(
+    by_age: Sequence[_Object], key_of: Callable[[_Object], str], reason: str, message: str
+) -> Iterator[Problem]:
+    first: dict[str, _Object] = {}
+    for item in by_age:
+        key = key_of(item)
+        other = first.setdefault(key, item)
+        if other is not item:
+            yield Problem(_owner(item), reason, message.format(key=key, other=other.metadata.name))
+
+
+def _name_collisions(
+    items: Sequence[_Object], key_of: Callable[[_Object], str], reason: str, message: str
+) -> Iterator[Problem]:
+    """Yield problems of names in Azure, which an object that is being deleted has until it is gone."""
+    going = {_owner(item) for item in items if item.deleting}
+    found = _duplicates(sorted(items, key=lambda item: (not item.deleting, _age(item))), key_of, reason, message)
+    yield from (problem for problem in found if problem.owner not in going)
+
+
+# --- A network that exists
+
+
+def _existing_network_problems(
+    environment: HPCEnvironment, existing: ExistingSubnets, older: Sequence[HPCEnvironment]
+) -> Iterator[Problem]:
+    given = (existing.compute, existing.services, existing.net_app, existing.lustre)
+    networks = {_network_of(subnet) for subnet in given if subnet}
+    if len(networks) > 1:
+        yield Problem(
+            _owner(environment),
+            "SubnetsOfDifferentNetworks",
+            "network.existing.subnets are of different virtual networks: name subnets of one",
+        )
+    for other in older:
+        others = other.spec.network.existing
+        if others is not None and _network_of(others.subnets.compute) in networks:
+            yield Problem(
+                _owner(environment),
+                "NetworkTaken",
+                f"{_network_of(others.subnets.compute)} is used by HPCEnvironment {_full_name(other)}, and Azure links "
+                "a network to one private DNS zone of a name only: use a virtual network for each environment",
+            )
+
+
+def _network_of(subnet_id: str) -> str:
+    return str(parent_id(subnet_id)).lower()
+
+
+def _missing_subnets(existing: ExistingSubnets, tiers: Sequence[StorageTier]) -> Iterator[Problem]:
+    for tier in tiers:
+        for wanted, present, kind, field in (
+            (tier.spec.net_app_files, existing.net_app, "netAppFiles", "netApp"),
+            (tier.spec.managed_lustre, existing.lustre, "managedLustre", "lustre"),
+        ):
+            if wanted is not None and present is None:
+                yield Problem(
+                    _owner(tier),
+                    "SubnetMissing",
+                    f"{kind} needs a subnet, and the environment's network.existing.subnets names none: "
+                    f"{field} is missing there",
+                )
+
+
+# --- A network that is planned
+
+
+def _address_space_problems(
+    environment: HPCEnvironment,
+    tiers: Sequence[StorageTier],
+    partitions: Sequence[ComputePartition],
+    older: Sequence[HPCEnvironment],
+) -> list[Problem]:
+    owner = _owner(environment)
+
+    def problem(reason: str, message: str) -> Problem:
+        return Problem(owner, reason, f"network.addressSpace {message}")
+
+    ranges: list[IPv4Network] = []
+    problems: list[Problem] = []
+    for text in environment.spec.network.address_space or ():
+        try:
+            ranges.append(IPv4Network(text))
+        except ValueError as error:
+            problems.append(problem("AddressSpaceInvalid", f"{text} is not a network address: {error}"))
+    for item in ranges:
+        problems += [
+            problem("AddressSpaceReserved", f"{item} overlaps {reserved}, {use}: write another range")
+            for reserved, use in _UNUSABLE_RANGES.items()
+            if item.overlaps(reserved)
+        ]
+    problems += [
+        problem("AddressSpacesOverlap", f"has {one} and {other}, which overlap: write ranges that do not")
+        for one, other in combinations(ranges, 2)
+        if one.overlaps(other)
+    ]
+    problems += [
+        problem(
+            "AddressSpacesOverlap",
+            f"{item} overlaps {taken} of HPCEnvironment {_full_name(other)}: write a range that is free",
+        )
+        for other in older
+        for taken in _ranges(other)
+        for item in ranges
+        if item.overlaps(taken)
+    ]
+    return problems or list(_fit(owner, ranges[0], tiers, partitions))
+
+
+def _full_name(environment: HPCEnvironment) -> str:
+    return f"{environment.metadata.namespace}/{environment.metadata.name}"
+
+
+def _ranges(environment: HPCEnvironment) -> Iterator[IPv4Network]:
+    for text in environment.spec.network.address_space or ():
+        try:
+            yield IPv4Network(text)
+        except ValueError:
+            continue  # that environment's own problem
+
+
+def _fit(
+    owner: Owner, address_space: IPv4Network, tiers: Sequence[StorageTier], partitions: Sequence[ComputePartition]
+) -> Iterator[Problem]:
+    """Yield problems of size. Services always fit: their subnet is larger than the most login nodes need."""
+    machines = sum(partition.spec.nodes.max + surge(partition)[0] for partition in partitions)
+    capacities = [parse_quantity(tier.spec.managed_lustre.capacity) >> 40 for tier in tiers if tier.spec.managed_lustre]
+    enough = subnets.smallest_fitting_prefix(machines, subnets.lustre_addresses(capacities))
+    advice = f"a /{enough} would do" if enough else "no network has room for so many"
+    if machines > MAX_NODES:
+        yield Problem(
+            owner,
+            "TooManyNodes",
+            f"partitions may have {machines} nodes together (nodes.max and maxSurge), and one environment has room for "
+            f"{MAX_NODES}: lower nodes.max or make a second environment",
+        )
+    try:
+        plan = subnets.plan(address_space)
+    except ValueError as error:
+        yield Problem(owner, "AddressSpaceTooSmall", f"network.addressSpace {error}; {advice} for what is wanted now")
+        return
+    if machines > subnets.usable(plan.compute):
+        yield Problem(
+            owner,
+            "AddressSpaceTooSmall",
+            f"network.addressSpace {address_space} has room for {subnets.usable(plan.compute)} nodes in its compute "
+            f"subnet {plan.compute}, and partitions may have {machines} together (nodes.max and maxSurge): lower "
+            f"nodes.max, or create the environment with a larger network; {advice}",
+        )
+    room = subnets.lustre_room(plan)
+    lustre_tiers = [tier for tier in tiers if tier.spec.managed_lustre]
+    for count, tier in enumerate(lustre_tiers, start=1):
+        needed = subnets.lustre_addresses(capacities[:count])
+        if needed > room:
+            yield Problem(
+                _owner(tier),
+                "AddressSpaceTooSmall",
+                f"managedLustre needs a subnet of {needed} addresses for this tier and those before it, and the "
+                f"environment's network.addressSpace {address_space} has {room} for it: make the tier smaller, or "
+                f"create the environment with a larger network; {advice}",
+            )
