@@ -410,7 +410,7 @@ TABLE: Mapping[str, Row] = _rows(
             STORAGE_CACHE,
             "expansion_jobs",
             patch="begin_update",
-            create_only=("properties",),
+            create_only=("location", "properties"),
             exclusive=("Microsoft.StorageCache/amlFilesystems",),
             typical_seconds=720,  # estimate: as long as making one
         ),

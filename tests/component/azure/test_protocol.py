@@ -20,6 +20,7 @@ ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/data"
 IDENTITY = f"{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/me"
 ASSIGNMENT = f"{VNET}/providers/Microsoft.Authorization/roleAssignments/guid"
 VOLUME = f"{GROUP}/providers/Microsoft.NetApp/netAppAccounts/a/capacityPools/p/volumes/v"
+SHARE, CONTAINER = f"{ACCOUNT}/fileServices/default/shares/home", f"{ACCOUNT}/blobServices/default/containers/archive"
 OPERATION = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Network/locations/westeurope/operations/1"
 
 UPDATING = {"id": VNET, "properties": {"provisioningState": "Updating"}}
@@ -49,6 +50,17 @@ async def test_bodies_go_and_come_as_they_are(arm, client, resource_id):
     assert await client.get(resource_id) == answer
     assert json.loads(arm.requests[0][3]) == body
     assert arm.requests[0][2]["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("resource_id", [SHARE, CONTAINER])
+async def test_shares_and_containers(arm, client, resource_id):
+    for method, status in (("PUT", 201), ("PATCH", 200), ("GET", 200)):
+        arm.on(method, resource_id, status, {"id": resource_id})
+    arm.on("DELETE", resource_id, 204)
+    assert await client.put(resource_id, {}) == Started({"id": resource_id})
+    assert await client.patch(resource_id, {}) == Started({"id": resource_id})
+    assert await client.get(resource_id) == {"id": resource_id}
+    assert await client.delete(resource_id) == Started()
 
 
 async def test_requests_carry_a_token_and_who_asks(arm, client, credential):
