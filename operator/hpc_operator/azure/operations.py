@@ -25,11 +25,12 @@ from hpc_operator.azure.errors import LONG_RUNNING, azure_error
 logger = logging.getLogger(__name__)
 
 DEFAULT_INTERVAL = 10.0
-"""Seconds between two questions where Azure does not say: the shortest that ARM's contract knows (facts/azure.md 3.1).
-The contract's own default is 60 s, but a network finishes in 6 (5) and Compute allows 15 questions a minute (3.4)."""
+"""Seconds between two questions where Azure does not say: the shortest that ARM's contract knows
+(azure-resource-manager-rpc, async-api-reference). Its default is 60 s, but a network is made in 6, and Compute allows 15
+questions a minute for each machine (azure-compute-docs compute-throttling-limits)."""
 
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.01, 600.0
-"""Bounds of what Azure may say, in seconds; the upper one is ARM's contract (3.1)."""
+"""Bounds of what Azure may say, in seconds; the upper one is the contract's."""
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 60.0
 """Seconds after a question that got no useful answer; doubled each time."""
@@ -38,7 +39,8 @@ CONCURRENCY = 32
 """Questions that are under way at the same time. At 0.2 s each that is 160 a second, far above what ARM lets us ask."""
 
 REPLICATION = 120.0
-"""Seconds for which a 404 on a resource that was just written means "not visible yet" (facts/azure.md 3.5)."""
+"""Seconds for which a 404 on a resource that was just written means "not visible yet": ARM's data has to travel between
+regions first (terraform-provider-azurerm#18268)."""
 
 GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 

@@ -102,15 +102,15 @@ def _rows(rows: Iterable[Row]) -> Mapping[str, Row]:
 
 
 # Azure serialises writes under one virtual network, also those of private endpoints, which take an address of a subnet;
-# a second write ends in AnotherOperationInProgress, sometimes after it was accepted (facts/azure.md 3.2, 4.3).
+# a second write ends in AnotherOperationInProgress, sometimes after it was accepted (Azure/bicep#5132).
 # Network interfaces do not lock the network: a hundred are made in one subnet at the same time.
 ONE_PER_NETWORK = ("Microsoft.Network/virtualNetworks",)
-# "Another volume creation is in progress" is per account (facts/azure.md 3.2).
+# "Another volume creation is in progress" is per account (terraform-provider-azurerm#33215).
 ONE_PER_NETAPP_ACCOUNT = ("Microsoft.NetApp/netAppAccounts",)
 # The guest agent takes one goal state at a time; a second write preempts the first with OperationPreempted.
 ONE_PER_MACHINE = ("Microsoft.Compute/virtualMachines",)
 
-# Times are those of facts/azure.md 5 (medians of public logs); those marked "estimate" have no public number.
+# Times are what public logs of Terraform, azure-cli and others show; those marked "estimate" have no public number.
 TABLE: Mapping[str, Row] = _rows(
     [
         Row(
@@ -216,7 +216,7 @@ TABLE: Mapping[str, Row] = _rows(
             delete="delete",
             get="get_properties",
             patch="update",
-            # Absent from the PATCH model, or refused by it (facts/azure.md 4.6).
+            # Absent from the SDK's PATCH model.
             create_only=(
                 "location",
                 "extendedLocation",
@@ -293,7 +293,7 @@ TABLE: Mapping[str, Row] = _rows(
             COMPUTE,
             "virtual_machines",
             patch="begin_update",
-            # Facts/azure.md 4.2: refused with PropertyChangeNotAllowed, or (userData, customData, passwords, the
+            # Refused with PropertyChangeNotAllowed, or (userData, customData, passwords, the
             # configuration of network interfaces that Compute makes) never returned.
             create_only=(
                 "location",
@@ -330,7 +330,7 @@ TABLE: Mapping[str, Row] = _rows(
             COMPUTE,
             "virtual_machine_scale_sets",
             patch="begin_update",
-            # Absent from the PATCH model, or never to be changed after deployment (facts/azure.md 4.1).
+            # Absent from the PATCH model, or fixed at deployment (azure-compute-docs upgrade-scale-set).
             create_only=(
                 "location",
                 "zones",
@@ -369,7 +369,7 @@ TABLE: Mapping[str, Row] = _rows(
             NETAPP,
             "volumes",
             patch="begin_update",
-            # Facts/azure.md 4.4; the service level changes by moving the volume to another pool, never by PATCH.
+            # Absent from the PATCH model; the service level changes by moving the volume to another pool.
             create_only=(
                 "location",
                 "zones",
@@ -393,7 +393,7 @@ TABLE: Mapping[str, Row] = _rows(
             "aml_filesystems",
             patch="begin_update",
             # PATCH takes tags, maintenanceWindow, encryptionSettings and rootSquashSettings only; capacity grows by an
-            # expansion job (facts/azure.md 4.5).
+            # expansion job.
             create_only=(
                 "location",
                 "zones",

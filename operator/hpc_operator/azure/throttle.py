@@ -1,7 +1,7 @@
 """Keeps us below Azure's request limits: one token bucket per subscription and kind of request, and pauses after 429.
 
-Knows URLs and methods, no resource type. Azure's own buckets (facts/azure.md 3.4): reads 250 with 25 per second, writes
-and deletes 200 with 10 per second each, per subscription, region and principal.
+Knows URLs and methods, no resource type. Azure's own buckets: reads 250 with 25 per second, writes and deletes
+200 with 10 per second each, per subscription, region and principal (azure-docs request-limits-and-throttling).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection."""
 
 READ_TIMEOUT = 75.0
-"""Seconds to wait for the next bytes: ARM itself gives a provider 60 s and then answers 504 (facts/azure.md 3.1)."""
+"""Seconds to wait for the next bytes: ARM gives a provider 60 s, then it answers 504 (azure-resource-manager-rpc)."""
 
 POLL = "poll"
 """Option of a request that asks for an operation: it is counted as a poll and not as a read."""
@@ -170,7 +170,11 @@ def pipeline(
     """Return the pipeline for all clients, which ends every request with `Answered`; the caller opens and closes it."""
     authentication = _LoopbackAuthentication if endpoint.plain else AsyncARMChallengeAuthenticationPolicy
     return AsyncPipeline(
-        AioHttpTransport(connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT),
+        AioHttpTransport(
+            connection_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            use_env_settings=not endpoint.plain,  # a proxy has no business between us and an emulator on this machine
+        ),
         [
             policies.RequestIdPolicy(),
             policies.UserAgentPolicy(f"azure-hpc-operator/{version('azure-hpc-operator')}"),

@@ -240,7 +240,10 @@ async def test_forgetting(arm, client):
 # --- refusals
 
 
-@pytest.mark.parametrize("code", ["ResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound", "NotFound"])
+@pytest.mark.parametrize(
+    "code",
+    ["ResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound", "RoleAssignmentNotFound", "NotFound"],
+)
 async def test_what_is_not_there(arm, client, code):
     arm.on("GET", VNET, 404, refusal(code))
     assert await client.get(VNET) is None

@@ -1,4 +1,4 @@
-"""The error catalogue (facts/azure.md 3.3): what each refusal means."""
+"""The error catalogue: what each refusal means."""
 
 import json
 
@@ -20,6 +20,8 @@ CATALOGUE = [
     (404, "ResourceNotFound", "", ORDERING),
     (404, "ResourceGroupNotFound", "Resource group 'x' could not be found.", ORDERING),
     (404, "ParentResourceNotFound", "", ORDERING),
+    (404, "RoleAssignmentNotFound", "", ORDERING),
+    (404, "PlatformImageNotFound", "", PERMANENT),
     (400, "InvalidResourceReference", "", ORDERING),
     (409, "ResourceGroupBeingDeleted", "", TRANSIENT),
     (409, "ScopeLocked", "", PERMANENT),
