@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_INTERVAL = 10.0
 """Seconds between two questions where Azure does not say: the shortest that ARM's contract knows
-(azure-resource-manager-rpc, async-api-reference). Its default is 60 s, but a network is made in 6, and Compute allows 15
-questions a minute for each machine (azure-compute-docs compute-throttling-limits)."""
+(azure-resource-manager-rpc, async-api-reference). Its default is 60 s, but a network is made in 6, and Compute allows
+15 questions a minute for each machine (azure-compute-docs compute-throttling-limits)."""
 
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.01, 600.0
 """Bounds of what Azure may say, in seconds; the upper one is the contract's."""
