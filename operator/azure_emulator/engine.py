@@ -11,7 +11,9 @@ import hashlib
 import heapq
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -28,6 +30,9 @@ RESOURCE_GROUP = f"{RESOURCES}/resourceGroups"
 JITTER = 0.2
 # Lists are cut into pages of this many resources.
 PAGE = 500
+# What stands in for Retry-After on a scaled clock where Azure sends none: SDKs would wait 30 real seconds otherwise.
+RETRY_WHERE_NONE_IS_SENT = 10
+RETRY_WHEN_STOPPED = 0.05
 # ARM's limit on tags of one resource (azure-docs, tag-resources).
 TAGS_ALLOWED = 50
 # An ARM-wide switch, in the terms of facts on AnotherOperationInProgress: it is seen both as an immediate 409 and as
@@ -76,6 +81,8 @@ class Engine:
         self.started: Operation | None = None
         # Private addresses allotted by checks of the current request, before their resources are stored.
         self.reserved: set[tuple[str, str]] = set()
+        # Likewise quota that the current request has been granted.
+        self.pending: Counter[str] = Counter()
         self._due: list[tuple[float, int, str]] = []
         self._count = 0
         for operation in store.operations.values():
@@ -112,7 +119,7 @@ class Engine:
         self.store.set("guids", count)
         return str(uuid.UUID(bytes=hashlib.sha256(f"{self.seed}|guid|{count}".encode()).digest()[:16], version=4))
 
-    def setting(self, name: str, default: Any) -> Any:
+    def setting(self, name: str, default: Any = None) -> Any:
         """A tunable that the admin API may have set."""
         return self.store.settings.get(name, default)
 
@@ -123,6 +130,7 @@ class Engine:
         self.settle()
         self.started = None
         self.reserved.clear()
+        self.pending.clear()
         path = call.path
         if not _API_VERSION.match(call.api_version):
             raise _bad_api_version(call.api_version)
@@ -179,7 +187,10 @@ class Engine:
 
     def _read(self, call: Call, kind: ResourceType) -> Answer:
         resource = self.require(call.path, kind)
-        return Answer(200, self.view(resource, call.query), self._etag_header(kind, resource))
+        headers = self._etag_header(kind, resource)
+        if resource.operation is not None:
+            headers.update(self.retry_after(None))
+        return Answer(200, self.view(resource, call.query), headers)
 
     def _head(self, call: Call, kind: ResourceType) -> Answer:
         try:
@@ -233,6 +244,7 @@ class Engine:
         body = copy.deepcopy(resource.body)
         shown: dict[str, Any] = {"name": resource.name, "id": resource.id, "type": kind.name}
         if kind.etag is not None and resource.etag:
+            # Some providers repeat the ETag in the body.
             shown["etag"] = resource.etag
         shown.update(body)
         properties = shown.setdefault("properties", {})
@@ -275,14 +287,16 @@ class Engine:
     def _put(self, call: Call, kind: ResourceType, verb: Verb) -> Answer:
         existing = self._open_for_write(call, kind)
         change = self.change(kind, call.path, "PUT", call.body, existing, call.query, call.api_version)
-        change.seconds = verb.duration(exists=existing is not None)
+        if change.seconds == 0:
+            # A creation that failed is made up for by a PUT that takes as long as one.
+            change.seconds = verb.duration(exists=existing is not None and existing.complete)
         return self._write(call, change, existing)
 
     def _patch(self, call: Call, kind: ResourceType, patch: Patch) -> Answer:
         self.require(call.path, kind)
         existing = self._open_for_write(call, kind)
         change = self.change(kind, call.path, "PATCH", call.body, existing, call.query, call.api_version)
-        change.seconds = patch.seconds
+        change.seconds = change.seconds or patch.seconds
         if not set(change.sent) - {"tags"}:
             change.seconds = 0.0  # tags are ARM's business, not the resource provider's
         return self._write(call, change, existing)
@@ -390,8 +404,11 @@ class Engine:
         if failure is not None and seconds == 0 and change.operation is None:
             raise failure
         resource = existing or Resource(id=self.canonical(change.path, kind), type=kind.name, body={}, created=self.now)
-        if resource.operation is not None:
-            self._preempt(resource)
+        preempted = self._preempt(resource)
+        if preempted is not None:
+            # Writing again does not make a creation faster, nor does it mend it.
+            seconds = max(seconds, preempted.end - self.now)
+            failure = failure or _error(preempted.failure)
         resource.body, resource.internal, resource.changed = change.body, change.internal, self.now
         operation = change.operation
         if operation is not None:
@@ -405,25 +422,32 @@ class Engine:
         self._touch(kind, resource)
         self.store.save(resource)
         self._apply_children(change, operation)
+        for planned in change.planned:
+            self.apply(planned, self.store.get(planned.id))
         if kind.accepted is not None:
             kind.accepted(change, resource)
             self.store.save(resource)
+        resource.complete = resource.complete or operation is None
         if operation is None and kind.finished is not None:
             done = Operation(self.guid(), resource.id, kind.name, change.verb, self.now, self.now, "Succeeded")
             kind.finished(self, resource, done)
             self.store.save(resource)
         return resource, operation
 
-    def create(
-        self, resource_id: str, body: dict[str, Any], *, operation: Operation | None = None, seconds: float = 0.0
-    ) -> Resource:
-        """Create or replace a resource as part of another one's work, through the same checks as a request."""
+    def plan(self, resource_id: str, body: dict[str, Any], *, seconds: float | None = None) -> Change:
+        """Check a write of a resource that another one brings with it; nothing is stored before `apply`."""
         path = parse(resource_id)
         kind = self.types[path.type_name.lower()]
         existing = self.store.get(resource_id)
         change = self.change(kind, path, "PUT", body, existing)
-        change.operation, change.seconds = operation, seconds
-        return self.apply(change, existing)[0]
+        if seconds is None:
+            seconds = kind.put.duration(exists=existing is not None) if kind.put is not None else 0.0
+        change.seconds = seconds
+        return change
+
+    def create(self, resource_id: str, body: dict[str, Any]) -> Resource:
+        """Create or replace a resource at once, through the same checks as a request."""
+        return self.apply(self.plan(resource_id, body, seconds=0.0), self.store.get(resource_id))[0]
 
     def _plan_children(self, change: Change) -> None:
         """Check the children that a parent's body lists (subnets in a virtual network), and those that it omits."""
@@ -468,9 +492,10 @@ class Engine:
                 raise errors.resource_group_not_found(call.path.name)
             return Answer(204)
         self._check_preconditions(call, kind, resource)
+        shown = self.view(resource) if kind.returns_deleted else None
         operation = self.begin_delete(resource, call.query, call)
         if operation is None:
-            return Answer(200)
+            return Answer(200, shown)
         return Answer(202, None, self.follow(call.base_url, call.api_version, kind, operation, "DELETE"))
 
     def begin_delete(
@@ -497,8 +522,7 @@ class Engine:
                 raise failure
             self.remove(resource)
             return None
-        if resource.operation is not None:
-            self._preempt(resource)
+        self._preempt(resource)
         operation = self.begin(resource, "DELETE", seconds)
         operation.arguments = {"state": resource.state}
         operation.failure = _failure(failure)
@@ -598,20 +622,25 @@ class Engine:
             headers["Azure-AsyncNotification"] = "Enabled"
         if protocol.result is not None and method in protocol.result_on:
             headers["Location"] = url(protocol.result, protocol.result_query)
-        headers.update(self.retry_after(protocol.retry_after))
+        # Without either URL a client polls the resource itself, at its own pace.
+        headers.update(self.retry_after(protocol.retry_after if headers else None))
         return headers
 
     def retry_after(self, seconds: int | None) -> dict[str, str]:
         """`Retry-After` in real seconds for a wait in emulated ones; exact in milliseconds when time is scaled.
 
-        azure-core takes `retry-after-ms` first, which is what makes a scaled clock worth its name. A clock that
-        stands still is moved by hand, so clients had better ask often.
+        azure-core takes `Retry-After` before `retry-after-ms`, and it must be a whole number. So a wait of less than a
+        second is told in milliseconds only, unless the setting `wholeSeconds` asks for both (for clients that know no
+        milliseconds, such as Go's). A clock that stands still is moved by hand: clients had better ask often.
         """
         speed = self.clock.speed
         if speed == 1:
             return {} if seconds is None else {"Retry-After": str(seconds)}
-        scaled = (seconds if seconds is not None else 10) / speed if speed > 0 else 0.05
-        return {"Retry-After": str(max(1, round(scaled))), "retry-after-ms": str(max(1, round(scaled * 1000)))}
+        scaled = (seconds or RETRY_WHERE_NONE_IS_SENT) / speed if speed > 0 else RETRY_WHEN_STOPPED
+        headers = {"retry-after-ms": str(max(1, round(scaled * 1000)))}
+        if scaled >= 1 or self.setting("wholeSeconds", default=False):
+            headers["Retry-After"] = str(max(1, round(scaled)))
+        return headers
 
     def status_document(self, call: Call) -> Answer:
         """What an Azure-AsyncOperation URL answers."""
@@ -688,7 +717,7 @@ class Engine:
             self.remove(resource)
             return
         if operation.status == "Succeeded":
-            resource.state = "Succeeded"
+            resource.state, resource.complete = "Succeeded", True
             if kind.finished is not None and operation.verb in ("PUT", "PATCH"):
                 kind.finished(self, resource, operation)
         elif operation.verb == "DELETE" and kind.name == RESOURCE_GROUP:
@@ -706,16 +735,20 @@ class Engine:
         self._touch(kind, resource)
         self.store.save(resource)
 
-    def _preempt(self, resource: Resource) -> None:
+    def _preempt(self, resource: Resource) -> Operation | None:
+        """End the operation that runs on a resource, if one does, in favour of a newer one."""
         running = self.store.operations.get(resource.operation or "")
-        if running is not None and running.running and running.resource.lower() == resource.key:
-            running.status, running.end = "Canceled", self.now
-            running.failure = {
-                "status": errors.CONFLICT,
-                "code": "OperationPreempted",
-                "message": "The operation has been preempted by a more recent operation.",
-            }
-            self.store.save_operation(running)
+        if running is None or not running.running or running.resource.lower() != resource.key:
+            return None
+        preempted = replace(running)
+        running.status, running.end = "Canceled", self.now
+        running.failure = {
+            "status": errors.CONFLICT,
+            "code": "OperationPreempted",
+            "message": "The operation has been preempted by a more recent operation.",
+        }
+        self.store.save_operation(running)
+        return preempted
 
     def _schedule(self, operation: Operation) -> None:
         self._count += 1
@@ -976,6 +1009,12 @@ def _state_meanwhile(kind: ResourceType, change: Change) -> str:
 
 def _failure(error: ArmError | None) -> dict[str, Any] | None:
     return None if error is None else {"status": error.status, **error.error()}
+
+
+def _error(failure: dict[str, Any] | None) -> ArmError | None:
+    if failure is None:
+        return None
+    return ArmError(int(failure["status"]), str(failure["code"]), str(failure["message"]), target=failure.get("target"))
 
 
 def _immutable(kind: ResourceType, path: str) -> ArmError:

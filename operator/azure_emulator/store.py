@@ -37,6 +37,7 @@ class Resource:
     state: str = "Succeeded"
     etag: str = ""
     operation: str | None = None
+    complete: bool = False  # whether a creation ever succeeded
     created: float = 0.0
     changed: float = 0.0
     # Write-only values, power state, allotted addresses: never returned to a client.

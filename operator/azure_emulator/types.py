@@ -103,6 +103,8 @@ class Change:
     parent: Change | None = None
     children: list[Change] = field(default_factory=list)
     omitted: list[Resource] = field(default_factory=list)
+    # Writes of other resources that this one brings with it (a VM's disks and network interfaces).
+    planned: list[Change] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -182,6 +184,7 @@ class ResourceType:
     listed_in_subscription: bool = True
     list_query: frozenset[str] = frozenset()
     name_pattern: re.Pattern[str] = NAME
+    returns_deleted: bool = False  # a synchronous DELETE answers with what was deleted
     has_state: bool = True  # shows properties.provisioningState
     required: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -196,6 +199,7 @@ class ResourceType:
     loose: tuple[str, ...] = ()  # referenced types that need not exist
     serialised: str | None = None  # ancestor type under which only one write runs at a time
     nested: str = "cascade"  # what deleting does with children: cascade, refuse, or sweep (one by one)
+    separate: bool = False  # a child that a group's deletion deletes before its parent, not along with it
     delete_first: int = 50  # place in a resource group's deletion: lower goes earlier
     actions: Mapping[str, Action] = field(default_factory=dict)
     default_instance: Callable[[Engine, ArmPath], dict[str, Any]] | None = None  # exists without being created

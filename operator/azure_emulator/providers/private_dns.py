@@ -154,6 +154,7 @@ TYPES = (
         defaults={"properties.registrationEnabled": False, "properties.resolutionPolicy": "Default"},
         read_only=("properties.virtualNetworkLinkState",),
         immutable=("properties.virtualNetwork.id",),
+        separate=True,
         delete_first=35,
         check=_check_link,
         view=_view_link,

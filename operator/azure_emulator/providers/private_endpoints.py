@@ -76,12 +76,8 @@ def _check(change: Change) -> None:
             "properties": {"subnet": {"id": subnet.id}, "primary": True},
         }]},
     }  # fmt: skip
-    # Checked and allotted now, stored when the endpoint is: a refusal must leave nothing behind.
     change.internal["nic"] = nic_id
-    path = parse(nic_id)
-    nic = engine.change(engine.types[path.type_name.lower()], path, "PUT", body, None)
-    change.internal["nicBody"] = nic.body
-    change.internal["nicInternal"] = nic.internal
+    change.planned.append(engine.plan(nic_id, body))
 
 
 def _refuse_busy_network(change: Change, subnet: Resource) -> None:
@@ -111,19 +107,8 @@ def _check_service(change: Change, target: str, groups: list[str]) -> None:
         )
 
 
-def _accepted(change: Change, endpoint: Resource) -> None:
-    engine = change.engine
-    nic_id = endpoint.internal["nic"]
-    body = endpoint.internal.pop("nicBody", None)
-    if body is not None:
-        path = parse(nic_id)
-        kind = engine.types[path.type_name.lower()]
-        nic = Change(
-            engine=engine, type=kind, path=path, verb="PUT", sent={}, body=body, before=None,
-            internal=endpoint.internal.pop("nicInternal"), operation=engine.store.operations[endpoint.operation or ""],
-        )  # fmt: skip
-        engine.apply(nic, None)
-    endpoint.properties["networkInterfaces"] = [{"id": nic_id}]
+def _accepted(change: Change, endpoint: Resource) -> None:  # noqa: ARG001 (a hook)
+    endpoint.properties["networkInterfaces"] = [{"id": endpoint.internal["nic"]}]
 
 
 def _finished(engine: Engine, endpoint: Resource, operation: Operation) -> None:  # noqa: ARG001 (a hook)

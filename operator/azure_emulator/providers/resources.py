@@ -63,7 +63,9 @@ def _start_deletions(engine: Engine, remaining: list[Resource]) -> list[tuple[Re
     ):
         kind = engine.types[resource.type.lower()]
         parent = engine.types.get((kind.parent or "").lower())
-        goes_with_parent = kind.delete is None or (parent is not None and parent.nested == "cascade")
+        goes_with_parent = kind.delete is None or (
+            parent is not None and parent.nested == "cascade" and not kind.separate
+        )
         if goes_with_parent or engine.store.get(resource.id) is None:
             continue
         try:

@@ -1,0 +1,24 @@
+"""Microsoft.Compute, put together: disks, virtual machines, scale sets, images, sizes and usages.
+
+Only the list of what there is; the behaviour is in the module of each.
+"""
+
+from __future__ import annotations
+
+from azure_emulator.providers import disks, images, quota, scale_sets, sizes, virtual_machines
+from azure_emulator.providers.protocols import COMPUTE, operation_functions
+from azure_emulator.types import Provider
+
+PROVIDER = Provider(
+    namespace="Microsoft.Compute",
+    types=(scale_sets.TYPE, virtual_machines.VM_TYPE, virtual_machines.RUN_COMMAND_TYPE, disks.TYPE),
+    functions={
+        ("GET", f"{virtual_machines.VM}/instanceView"): virtual_machines.get_instance_view,
+        ("GET", f"{scale_sets.SCALE_SET}/virtualMachines"): scale_sets.list_instances,
+        ("GET", "Microsoft.Compute/skus"): sizes.list_skus,
+        ("GET", "Microsoft.Compute/locations/vmSizes"): sizes.list_sizes,
+        ("GET", "Microsoft.Compute/locations/usages"): quota.list_usages,
+        **images.FUNCTIONS,
+        **operation_functions(COMPUTE),
+    },
+)

@@ -1,0 +1,194 @@
+"""VM sizes: the HPC and GPU ones, and the general ones that login nodes and schedulers run on. Data, and the skus list.
+
+Numbers are from azure-compute-docs (sizes/*) of 2024-07 to 2025-11. Family names are those of the usages API.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from azure_emulator import locations
+from azure_emulator.types import Answer, Call
+
+
+@dataclass(frozen=True)
+class Size:
+    """One VM size; `vcpus_available` is lower than `vcpus` for constrained-core sizes."""
+
+    name: str
+    family: str
+    vcpus: int
+    memory_gb: float
+    gpus: int = 0
+    rdma: bool = False
+    local_disk_mb: int = 0
+    nvme_mib: int = 0
+    vcpus_per_core: int = 1
+    max_nics: int = 8
+    max_data_disks: int = 32
+    generations: str = "V2"
+    architecture: str = "x64"
+    ephemeral: bool = True
+    spot: bool = True
+    vcpus_available: int | None = None
+    parent: str | None = None
+
+    @property
+    def hpc(self) -> bool:
+        """Sizes without live migration and memory-preserving updates (orchestration-modes doc)."""
+        return self.rdma or self.gpus > 0
+
+    def capabilities(self) -> list[dict[str, str]]:
+        """As the skus API lists them: every value a string."""
+        placements = ["NvmeDisk"] if self.nvme_mib else ["ResourceDisk", "CacheDisk"] if self.local_disk_mb else []
+        values: dict[str, Any] = {
+            "MaxResourceVolumeMB": self.local_disk_mb, "OSVhdSizeMB": 1047552, "vCPUs": self.vcpus,
+            "MemoryPreservingMaintenanceSupported": not self.hpc, "HyperVGenerations": self.generations,
+            "MemoryGB": f"{self.memory_gb:g}", "MaxDataDiskCount": self.max_data_disks,
+            "CpuArchitectureType": "Arm64" if self.architecture == "arm64" else "x64",
+            "LowPriorityCapable": self.spot, "PremiumIO": True, "VMDeploymentTypes": "IaaS",
+            "vCPUsAvailable": self.vcpus_available or self.vcpus, "vCPUsPerCore": self.vcpus_per_core,
+            "EphemeralOSDiskSupported": self.ephemeral, "EncryptionAtHostSupported": True,
+            "CapacityReservationSupported": False, "AcceleratedNetworkingEnabled": True, "RdmaEnabled": self.rdma,
+            "MaxNetworkInterfaces": self.max_nics, "UltraSSDAvailable": False,
+        }  # fmt: skip
+        if self.gpus:
+            values["GPUs"] = self.gpus
+        if self.nvme_mib:
+            values["NvmeDiskSizeInMiB"] = self.nvme_mib
+        if self.ephemeral:
+            values["SupportedEphemeralOSDiskPlacements"] = ",".join(placements)
+        if self.parent:
+            values["ParentSize"] = self.parent
+        return [{"name": name, "value": str(value)} for name, value in values.items()]
+
+
+def _constrained(size: Size, pattern: str, cores: tuple[int, ...]) -> list[Size]:
+    """Sizes with fewer cores of the same machine: memory, InfiniBand, price and quota stay the parent's."""
+    return [replace(size, name=pattern.format(count), vcpus_available=count, parent=size.name) for count in cores]
+
+
+def _hpc() -> list[Size]:
+    hb2 = Size("Standard_HB120rs_v2", "standardHBrsv2Family", 120, 456, rdma=True, nvme_mib=915_527, max_data_disks=8,
+               generations="V1,V2")  # fmt: skip
+    hb3 = Size("Standard_HB120rs_v3", "standardHBv3Family", 120, 448, rdma=True, nvme_mib=1_831_054,
+               generations="V1,V2")  # fmt: skip
+    hb4 = Size("Standard_HB176rs_v4", "standardHBv4Family", 176, 768, rdma=True, nvme_mib=3_433_227)
+    hb5 = Size("Standard_HB368rs_v5", "standardHBv5Family", 368, 432, rdma=True, nvme_mib=14_647_296)
+    hx = Size("Standard_HX176rs", "standardHXFamily", 176, 1408, rdma=True, nvme_mib=3_433_227)
+    hc = Size("Standard_HC44rs", "standardHCSFamily", 44, 352, rdma=True, local_disk_mb=700 * 1024, max_data_disks=4,
+              generations="V1,V2")  # fmt: skip
+    return [
+        hb2, *_constrained(hb2, "Standard_HB120-{}rs_v2", (96, 64, 32, 16)),
+        hb3, *_constrained(hb3, "Standard_HB120-{}rs_v3", (96, 64, 32, 16)),
+        hb4, *_constrained(hb4, "Standard_HB176-{}rs_v4", (144, 96, 48, 24)),
+        hb5, *_constrained(hb5, "Standard_HB368-{}rs_v5", (336, 288, 240, 192, 144, 96, 48)),
+        hx, *_constrained(hx, "Standard_HX176-{}rs", (144, 96, 48, 24)),
+        hc, *_constrained(hc, "Standard_HC44-{}rs", (32, 16)),
+    ]  # fmt: skip
+
+
+def _gpu() -> list[Size]:
+    nc_a100, nc_h100 = "StandardNCADSA100v4Family", "StandardNCadsH100v5Family"
+    return [
+        Size("Standard_ND96asr_v4", "standardNDASv4_A100Family", 96, 900, 8, rdma=True, local_disk_mb=6000 * 1024),
+        Size("Standard_ND96amsr_A100_v4", "standardNDAMSv4_A100Family", 96, 1900, 8, rdma=True,
+             local_disk_mb=6400 * 1024),
+        Size("Standard_ND96isr_H100_v5", "standardNDSH100v5Family", 96, 1900, 8, rdma=True, nvme_mib=28_610_229),
+        Size("Standard_ND96isr_H200_v5", "standardNDISRH200V5Family", 96, 1850, 8, rdma=True, nvme_mib=28_610_229),
+        Size("Standard_ND128isr_NDR_GB200_v6", "standardNDISRGB200v6Family", 128, 900, 4, rdma=True,
+             nvme_mib=16_000_000, architecture="arm64"),
+        Size("Standard_NC24ads_A100_v4", nc_a100, 24, 220, 1, nvme_mib=915_527, vcpus_per_core=1),
+        Size("Standard_NC48ads_A100_v4", nc_a100, 48, 440, 2, nvme_mib=1_831_054),
+        Size("Standard_NC96ads_A100_v4", nc_a100, 96, 880, 4, nvme_mib=3_662_109),
+        Size("Standard_NC40ads_H100_v5", nc_h100, 40, 320, 1, nvme_mib=3_410_339),
+        Size("Standard_NC80adis_H100_v5", nc_h100, 80, 640, 2, nvme_mib=6_820_678),
+    ]  # fmt: skip
+
+
+def _general() -> list[Size]:
+    """Two vCPUs per core, memory in proportion; a local disk only where the name says so (d)."""
+    rows = (
+        ("Standard_D{}s_v3", "standardDSv3Family", 4, (2, 4, 8, 16, 32, 48, 64), 8, "V1,V2"),
+        ("Standard_D{}s_v5", "standardDSv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 0, "V1,V2"),
+        ("Standard_D{}ds_v5", "standardDDSv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 37.5, "V1,V2"),
+        ("Standard_D{}as_v5", "standardDASv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 0, "V1,V2"),
+        ("Standard_D{}ads_v5", "standardDADSv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 37.5, "V1,V2"),
+        ("Standard_E{}s_v5", "standardESv5Family", 8, (2, 4, 8, 16, 20, 32, 48, 64, 96), 0, "V1,V2"),
+        ("Standard_E{}ds_v5", "standardEDSv5Family", 8, (2, 4, 8, 16, 20, 32, 48, 64, 96), 37.5, "V1,V2"),
+        ("Standard_F{}s_v2", "standardFSv2Family", 2, (2, 4, 8, 16, 32, 48, 64, 72), 8, "V1,V2"),
+        ("Standard_B{}ms", "standardBSFamily", 4, (2, 4, 8, 12, 16, 20), 8, "V1,V2"),
+    )
+    return [
+        Size(
+            pattern.format(count), family, count, count * memory, local_disk_mb=int(count * disk * 1024),
+            vcpus_per_core=2, max_nics=min(8, max(2, count // 4)), max_data_disks=min(32, 2 * count),
+            generations=generations, ephemeral=disk > 0, spot=not pattern.startswith("Standard_B"),
+        )
+        for pattern, family, memory, counts, disk, generations in rows
+        for count in counts
+    ]  # fmt: skip
+
+
+SIZES: dict[str, Size] = {size.name.lower(): size for size in (*_hpc(), *_gpu(), *_general())}
+
+FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(size.family for size in SIZES.values()))
+
+
+def localized(family: str) -> str:
+    """`standardHBv3Family` is shown as `Standard HBv3 Family vCPUs`."""
+    return re.sub(r"^[sS]tandard(.*)Family$", r"Standard \1 Family vCPUs", family)
+
+
+def restriction(rows: list[dict[str, Any]], size: Size, location: str) -> dict[str, Any] | None:
+    """The restriction that the subscription has on a size in a region, from the setting `restrictions`."""
+    for row in rows:
+        if str(row["vmSize"]).lower() == size.name.lower() and locations.normalise(row["location"]) == location:
+            return dict(row)
+    return None
+
+
+def list_skus(call: Call) -> Answer:
+    """GET …/providers/Microsoft.Compute/skus: only the location filter works, as on Azure."""
+    match = re.search(r"location\s+eq\s+'([^']*)'", call.query.get("$filter", ""))
+    regions = [locations.normalise(match[1])] if match else list(locations.REGIONS)
+    restricted = call.engine.setting("restrictions", [])
+    value = [
+        _sku(size, region, restriction(restricted, size, region))
+        for region in regions
+        if region in locations.REGIONS
+        for size in SIZES.values()
+    ]
+    return Answer(200, {"value": value})
+
+
+def _sku(size: Size, location: str, limit: dict[str, Any] | None) -> dict[str, Any]:
+    restrictions = []
+    if limit is not None:
+        zones = limit.get("zones") or []
+        restrictions.append({
+            "type": "Zone" if zones else "Location", "values": [location],
+            "restrictionInfo": {"locations": [location], "zones": zones},
+            "reasonCode": limit.get("reasonCode", "NotAvailableForSubscription"),
+        })  # fmt: skip
+    return {
+        "resourceType": "virtualMachines", "name": size.name, "tier": "Standard",
+        "size": size.name.removeprefix("Standard_"), "family": size.family, "locations": [location],
+        "locationInfo": [{"location": location, "zones": locations.zones(location), "zoneDetails": []}],
+        "capabilities": size.capabilities(), "restrictions": restrictions,
+    }  # fmt: skip
+
+
+def list_sizes(call: Call) -> Answer:  # noqa: ARG001 (a function of the provider)
+    """GET …/locations/{location}/vmSizes, the older list."""
+    value = [
+        {
+            "name": size.name, "numberOfCores": size.vcpus_available or size.vcpus, "osDiskSizeInMB": 1047552,
+            "resourceDiskSizeInMB": size.local_disk_mb, "memoryInMB": int(size.memory_gb * 1024),
+            "maxDataDiskCount": size.max_data_disks,
+        }
+        for size in SIZES.values()
+    ]  # fmt: skip
+    return Answer(200, {"value": value})
