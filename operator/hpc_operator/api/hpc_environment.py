@@ -431,6 +431,12 @@ class ManagedResource(Model):
     owner: str = Field(description="Kind/name of the custom resource it belongs to.", max_length=320)
     state: str = Field(description="Pending, Creating, Updating, Deleting, Ready, Failed or Kept.", max_length=32)
     order: int = Field(0, description="Depth in the dependency graph: what is deeper goes first on deletion.", ge=0)
+    needs: tuple[Annotated[str, Field(max_length=1024)], ...] = Field(
+        (),
+        description="For what is kept: ids of what it stands upon, in lower case.",
+        max_length=50,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
 
 
 class Operation(Model):

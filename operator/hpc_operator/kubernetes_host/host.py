@@ -148,7 +148,7 @@ class Host:
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
-        def on_event(event: kopf.RawEvent, **_: Any) -> None:
+        async def on_event(event: kopf.RawEvent, **_: Any) -> None:
             raw = event["object"]
             woken = self.cache.remove(raw) if event["type"] == "DELETED" else self.cache.apply(raw)
             for key in woken:

@@ -129,7 +129,8 @@ class Applier:
         key = resource_id.lower()
         if key in self._memory.operations or self._memory.observed.get(key) is None:
             return None
-        if any(self._memory.observed.get(other) is not None for other in going if self._goes_before(other, key, graph)):
+        # What is not known at the moment may still be there.
+        if any(self._memory.observed.get(it, ...) is not None for it in going if self._goes_before(it, key, graph)):
             return None
         if not self._memory.may_try(key, self._now()):
             return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment, StorageTier
 from hpc_operator.api.hpc_environment import ManagedResource
-from hpc_operator.arm import Azure, AzureError, Handle
+from hpc_operator.arm import Azure, AzureError, ErrorClass, Handle
 from hpc_operator.blueprint import Blueprint, Inputs, build
 from hpc_operator.blueprint.validation import Problem, find_problems
 from hpc_operator.graph import Graph, Owner
@@ -23,7 +23,7 @@ from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.nodes import NodeApplier
 from hpc_operator.reconcile.observe import observe
 from hpc_operator.reconcile.ports import FINALIZER, Cluster, Key, Snapshot
-from hpc_operator.reconcile.retention import kept_ids
+from hpc_operator.reconcile.retention import kept_ids, stands_upon
 from hpc_operator.reconcile.rollout import Node
 from hpc_operator.reconcile.states import State, describe, state_of
 
@@ -129,7 +129,7 @@ class Reconciler:
             await self._write_problems(snapshot, environment, problems)
             return None
         await self._add_finalizers(snapshot, environment, problems)
-        await self._resolve_images(snapshot, environment, memory)
+        await self._resolve_images(snapshot, environment, memory, problems)
         scope = self._scope(snapshot, environment, problems, memory)
         applier = Applier(
             self._azure,
@@ -151,8 +151,9 @@ class Reconciler:
         applier.follow_unfinished()
 
         going = self._update_inventory(scope, memory)
-        # The inventory is on record before the first write, so that nothing made by a pass that dies is ever lost.
-        await self._write_statuses(scope, memory, nodes)
+        if memory.inventory.keys() - self._recorded(environment):
+            # The inventory is on record before the first write, so that nothing made by a pass that dies is ever lost.
+            await self._write_statuses(scope, memory, nodes)
 
         await applier.create_and_update(scope.graph)
         await self._converge_nodes(scope, nodes)
@@ -176,7 +177,9 @@ class Reconciler:
             if not resource.deleting and owner_of(resource) not in problems:
                 await self._cluster.add_finalizer(resource)
 
-    async def _resolve_images(self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory) -> None:
+    async def _resolve_images(
+        self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory, problems: dict[Owner, Problem]
+    ) -> None:
         """Find out once what `latest` means for each partition; what stands in status stays."""
         for partition in snapshot.partitions:
             urn, name = partition.spec.image.urn, partition.metadata.name
@@ -186,7 +189,13 @@ class Reconciler:
             elif memory.image_versions.get(name, ("", ""))[0] != urn:
                 version = urn.rpartition(":")[2]
                 if version == "latest" and not partition.deleting and not environment.deleting:
-                    version = await self._azure.latest_image_version(environment.spec.location, urn)
+                    try:
+                        version = await self._azure.latest_image_version(environment.spec.location, urn)
+                    except AzureError as error:
+                        if error.error_class is not ErrorClass.PERMANENT:
+                            raise
+                        problems[owner_of(partition)] = Problem(owner_of(partition), error.code, error.message)
+                        continue
                 memory.image_versions[name] = (urn, version)
 
     def _scope(
@@ -257,11 +266,16 @@ class Reconciler:
                 del memory.inventory[key]
                 memory.failures.pop(key, None)
             elif key in kept:
-                memory.inventory[key] = item.model_copy(update={"state": State.KEPT})
+                needs = tuple(stands_upon(scope.full.graph, memory, key))
+                memory.inventory[key] = item.model_copy(update={"state": State.KEPT, "needs": needs})
             elif Owner.parse(item.owner) not in scope.problems:
                 memory.inventory[key] = item.model_copy(update={"state": State.DELETING})
                 going.append(item.id)
         return going
+
+    def _recorded(self, environment: HPCEnvironment) -> set[str]:
+        """Return the lower-case ids that stand in the environment's status."""
+        return {item["id"].lower() for item in self._before(environment).get("resources", ())}
 
     def _refresh_states(self, scope: Scope, memory: Memory) -> None:
         for resource in scope.graph:

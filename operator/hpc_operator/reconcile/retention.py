@@ -19,23 +19,37 @@ def kept_ids(full: Graph, wanted: Graph, memory: Memory) -> frozenset[str]:
     memory
         What is there, and what was kept earlier.
     """
-    roots = {
+    pending = [
         resource.id.lower()
         for resource in full
         if resource.retained and resource.id not in wanted and _exists(memory, resource.id.lower())
-    }
-    roots |= {
+    ]
+    pending += [
         key
         for key, item in memory.inventory.items()
         if item.state == State.KEPT and key not in wanted and key not in full and _exists(memory, key)
-    }
-    kept = set(roots) | full.closure(roots)
-    for key in list(kept):
-        parent = parent_id(key)
-        while parent is not None:
-            kept.add(parent.lower())
-            parent = parent_id(parent)
+    ]
+    kept: set[str] = set()
+    while pending:
+        key = pending.pop()
+        if key not in kept:
+            kept.add(key)
+            pending += stands_upon(full, memory, key)
     return frozenset(kept)
+
+
+def stands_upon(full: Graph, memory: Memory, key: str) -> list[str]:
+    """Return the lower-case ids that a resource needs.
+
+    The graph tells; for what is in no graph any more, what was written down when it was kept.
+    """
+    resource = full.get(key)
+    if resource is not None:
+        return sorted(full.needs(resource))
+    item = memory.inventory.get(key)
+    known = [need.lower() for need in item.needs] if item is not None else []
+    parent = parent_id(key)
+    return known if parent is None else [*known, parent.lower()]
 
 
 def _exists(memory: Memory, key: str) -> bool:

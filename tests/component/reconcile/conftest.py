@@ -6,7 +6,6 @@ What a real API server adds (schema, defaults, watches, rights) is tested in tes
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -88,7 +87,7 @@ class InMemoryCluster:
         return next((item for item in found if item["type"] == condition), {"status": "absent", "reason": "", "message": ""})
 
     def _store(self, raw: dict[str, Any]) -> None:
-        raw["metadata"]["resourceVersion"] = str(next(self._numbers))
+        raw = {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(next(self._numbers))}}
         self.objects[raw["kind"], raw["metadata"]["name"]] = raw
         for key in self.cache.apply(raw):
             self._wake(key)
@@ -152,26 +151,25 @@ class World:
         while not condition():
             left = deadline - time.monotonic()
             assert left > 0, f"never came true; environments: { {k: v.get('status') for k, v in self.cluster.objects.items()} }"
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._one_pass(), min(left, 1.0))
+            await self._one_pass(min(left, 1.0))
 
     async def settle(self) -> None:
-        """Reconcile until nothing is due."""
-        while True:
-            try:
-                await asyncio.wait_for(self._one_pass(), 1.0)
-            except TimeoutError:
-                return
+        """Reconcile until nothing is due for a second."""
+        while await self._one_pass(1.0):
+            pass
 
-    async def _one_pass(self) -> None:
-        key = await self.queue.get()
-        self.passes += 1
+    async def _one_pass(self, patience: float) -> bool:
+        """Reconcile what is due; return whether anything was within `patience` seconds."""
         try:
-            after = await asyncio.shield(self.reconciler.reconcile(key))
-        finally:
-            self.queue.done(key)
+            key = await asyncio.wait_for(self.queue.get(), patience)
+        except TimeoutError:
+            return False
+        self.passes += 1
+        after = await self.reconciler.reconcile(key)
+        self.queue.done(key)
         if after is not None:
             self.queue.add(key, after)
+        return True
 
     def ready(self, name: str = "climate") -> bool:
         return self.cluster.condition("HPCEnvironment", name)["status"] == "True"
