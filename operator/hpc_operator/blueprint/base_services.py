@@ -16,7 +16,7 @@ from hpc_operator.api.common import parse_quantity
 from hpc_operator.blueprint import machines
 from hpc_operator.blueprint.cloud_init import Part, boot
 from hpc_operator.blueprint.infrastructure import Infrastructure
-from hpc_operator.blueprint.names import Site, host_name, role_assignment_name
+from hpc_operator.blueprint.names import Site, role_assignment_name
 from hpc_operator.blueprint.scripts import script
 from hpc_operator.graph import Ref, Resource, Step
 from hpc_operator.slurm.configuration import SCHEDULER_HOST, STATE_DIRECTORY, render
@@ -185,7 +185,7 @@ def _configuration(site: Site, partitions: Sequence[ComputePartition]) -> Resour
     machine's user-data.
     """
     environment = site.environment
-    files = render(host_name(environment.metadata.name), partitions, environment.spec.scheduler.slurm.config)
+    files = render(environment.metadata.name, partitions, environment.spec.scheduler.slurm.config)
     calls = [f"stage {name} {shlex.quote(text)}\n" for name, text in files.items()]
     return site.resource(
         "Microsoft.Compute/virtualMachines/runCommands",

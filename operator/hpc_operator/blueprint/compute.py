@@ -16,9 +16,9 @@ from hpc_operator.blueprint import machines
 from hpc_operator.blueprint.base_services import BaseServices
 from hpc_operator.blueprint.cloud_init import boot
 from hpc_operator.blueprint.infrastructure import Network
-from hpc_operator.blueprint.names import Site, digest, host_name
+from hpc_operator.blueprint.names import Site, digest
 from hpc_operator.blueprint.vocabulary import MountPoint
-from hpc_operator.graph import NODE_NAME, NodeSet, Owner, Resource, Step
+from hpc_operator.graph import NODE_NAME, NodeSet, Owner, Resource, Step, Text
 
 _STEP: Final = Step.COMPUTE
 
@@ -56,11 +56,6 @@ def build(
         resources.append(scale_set)
         node_sets.append(_node_set(site, network, base_services, mounts, partition, version, generation, scale_set))
     return Compute(tuple(resources), tuple(node_sets))
-
-
-def node_name_prefix(partition: ComputePartition) -> str:
-    """Return what the names of a partition's nodes begin with, in all generations."""
-    return f"{host_name(partition.metadata.name)}-"
 
 
 def surge(partition: ComputePartition) -> tuple[int, int]:
@@ -110,7 +105,7 @@ def _generation(partition: ComputePartition, image_version: str, subnet: Resourc
 def _scale_set(site: Site, partition: ComputePartition, generation: str) -> Resource:
     return site.resource(
         "Microsoft.Compute/virtualMachineScaleSets",
-        f"{node_name_prefix(partition)}{generation}",
+        f"{partition.metadata.name}-{generation}",
         step=_STEP,
         owner=Owner("ComputePartition", partition.metadata.name),
         properties={
@@ -158,7 +153,7 @@ def _node_set(
         owner=owner,
         generation=generation,
         resource_group_id=site.resource_group_id,
-        name_prefix=f"{node_name_prefix(partition)}{generation}-",
+        name_prefix=f"{name}-{generation}-",
         body={
             "location": site.environment.spec.location,
             "tags": site.tags(owner, partition=name, generation=generation),
@@ -178,7 +173,7 @@ def _network_profile(subnet: Resource) -> dict[str, Any]:
     """Return a network interface that Compute makes and deletes together with the machine."""
     address = {"name": "ipconfig", "properties": {"primary": True, "subnet": {"id": subnet.ref()}}}
     interface = {
-        "name": "nic",
+        "name": Text((NODE_NAME, "-nic")),
         "properties": {
             "primary": True,
             "deleteOption": "Delete",

@@ -18,12 +18,11 @@ from hpc_operator.graph import Owner, Resource, Step
 
 _LONGEST_RESOURCE_GROUP_NAME: Final = 90  # Azure's "Naming rules and restrictions for Azure resources"
 _DIGEST_LENGTH: Final = 5
-OWNERSHIP_TAGS: Final = (
-    "azurehpc-environment",
-    "azurehpc-owner",
-    "azurehpc-partition",
-    "azurehpc-generation",
-    "azurehpc-purpose",
+# Microsoft's "Use tags to organize your Azure resources": Private DNS takes 15, everything else that we make 50.
+_FEW_TAGS: Final = ("Microsoft.Network/privateDnsZones", 15)
+TAG_PREFIX: Final = "azurehpc-"
+OWNERSHIP_TAGS: Final = tuple(
+    f"{TAG_PREFIX}{what}" for what in ("environment", "owner", "partition", "generation", "purpose")
 )
 """Tags that tell whose a resource is. A user's tag of one of these names is left out."""
 
@@ -32,11 +31,6 @@ def digest(*parts: str, length: int = _DIGEST_LENGTH) -> str:
     """Return a hash of some texts, in letters and digits that every Azure name and every host name may have."""
     text = "\0".join(parts)
     return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower().rstrip("=")[:length]
-
-
-def host_name(name: str) -> str:
-    """Return a Kubernetes name as a host name: without dots, which would make it a domain name."""
-    return name.replace(".", "-")
 
 
 def resource_group_name(environment: HPCEnvironment) -> str:
@@ -118,9 +112,9 @@ class Site:
         metadata = self.environment.metadata
         # Azure compares the names of tags without regard to case.
         tags = {key: value for key, value in self.environment.spec.tags.items() if key.lower() not in OWNERSHIP_TAGS}
-        tags["azurehpc-environment"] = f"{metadata.namespace}/{metadata.name}"
-        tags["azurehpc-owner"] = str(owner or self.owner)
-        return tags | {f"azurehpc-{key}": value for key, value in ownership.items()}
+        tags[f"{TAG_PREFIX}environment"] = f"{metadata.namespace}/{metadata.name}"
+        tags[f"{TAG_PREFIX}owner"] = str(owner or self.owner)
+        return tags | {f"{TAG_PREFIX}{key}": value for key, value in ownership.items()}
 
     def resource(
         self,
@@ -158,11 +152,19 @@ class Site:
             owner=owner or self.owner,
             body={
                 "location": location or self.environment.spec.location,
-                "tags": self.tags(owner, **(ownership or {})),
+                "tags": _as_many_as_allowed(resource_type, self.tags(owner, **(ownership or {}))),
                 **body,
             },
             retained=retained,
         )
+
+
+def _as_many_as_allowed(resource_type: str, tags: dict[str, str]) -> dict[str, str]:
+    few, most = _FEW_TAGS
+    if not resource_type.startswith(few):
+        return tags
+    ours_first = sorted(tags, key=lambda key: (key not in OWNERSHIP_TAGS, key))
+    return {key: tags[key] for key in ours_first[:most]}
 
 
 def role_assignment_name(scope: str, role: str, identity_id: str) -> str:

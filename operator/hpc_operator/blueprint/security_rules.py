@@ -51,7 +51,12 @@ class SecurityRule:
 
 
 def _one_or_many(singular: str, plural: str, values: Sequence[str]) -> dict[str, Any]:
-    return {singular: values[0]} if len(values) == 1 else {plural: list(values)}
+    """Return service tags and `*` as the one value that they must be, and prefixes and ports always as a list.
+
+    Not as one value where there is one: Azure refuses a rule that has both, and what it has now is not taken away by
+    writing the other.
+    """
+    return {plural: list(values)} if values[0][0].isdigit() else {singular: values[0]}
 
 
 _DENY_REST: Final = SecurityRule(

@@ -14,7 +14,7 @@ from hpc_operator.api import StorageTier
 from hpc_operator.api.common import parse_quantity
 from hpc_operator.api.storage_tier import ExistingNfs, ManagedLustre, NetAppFiles
 from hpc_operator.blueprint.infrastructure import Network
-from hpc_operator.blueprint.names import Site, host_name
+from hpc_operator.blueprint.names import Site
 from hpc_operator.blueprint.vocabulary import MountPoint
 from hpc_operator.graph import Owner, Resource, Step, Text
 
@@ -64,11 +64,6 @@ def build(site: Site, network: Network, tiers: Sequence[StorageTier]) -> Storage
     return Storage(tuple(resources), mounts)
 
 
-def azure_name(tier: StorageTier) -> str:
-    """Return the name of a tier's file system in Azure, where names have no dots."""
-    return host_name(tier.metadata.name)
-
-
 def _resource(site: Site, tier: StorageTier, resource_type: str, *names: str, **body: Any) -> Resource:
     return site.resource(
         resource_type,
@@ -84,7 +79,7 @@ def _resource(site: Site, tier: StorageTier, resource_type: str, *names: str, **
 def _net_app(
     site: Site, network: Network, subnet: Resource, tier: StorageTier, spec: NetAppFiles
 ) -> tuple[list[Resource], MountPoint]:
-    name, size = azure_name(tier), parse_quantity(spec.capacity)
+    name, size = tier.metadata.name, parse_quantity(spec.capacity)
     pool = _resource(
         site,
         tier,
@@ -93,8 +88,6 @@ def _net_app(
         name,
         properties={"serviceLevel": spec.service_level, "size": size, "qosType": "Auto"},
     )
-    # Azure wants a letter first; a Kubernetes name may begin with a digit.
-    token = name if name[0].isalpha() else f"v-{name}"
     is_v3 = spec.protocol == "NFSv3"
     rule = {
         "ruleIndex": 1,
@@ -114,7 +107,7 @@ def _net_app(
         name,
         name,
         properties={
-            "creationToken": token,
+            "creationToken": name,
             "serviceLevel": spec.service_level,
             "usageThreshold": size,
             "subnetId": subnet.ref(),
@@ -125,7 +118,7 @@ def _net_app(
         },
     )
     address = volume.ref("properties", "mountTargets", 0, "ipAddress")
-    source = Text((address, f":/{token}"))
+    source = Text((address, f":/{name}"))
     return [pool, volume], MountPoint(source, "nfs", _NET_APP_OPTIONS[spec.protocol], tier.spec.mount_path)
 
 
@@ -135,7 +128,7 @@ def _lustre(site: Site, subnet: Resource, tier: StorageTier, spec: ManagedLustre
         site,
         tier,
         "Microsoft.StorageCache/amlFilesystems",
-        azure_name(tier),
+        tier.metadata.name,
         sku={"name": f"AMLFS-Durable-Premium-{spec.throughput_per_ti_b}"},
         properties={
             "storageCapacityTiB": parse_quantity(spec.capacity) >> 40,

@@ -14,8 +14,9 @@ from typing import Final
 RESERVED_BY_AZURE: Final = 5
 """Addresses of each subnet that Azure keeps for itself (Microsoft's "Azure Virtual Network FAQ")."""
 
+LARGEST_PREFIX: Final = 16
 SMALLEST_PREFIX: Final = 24
-"""The longest prefix that has room for the plan; CycleCloud Workspace for Slurm offers nothing smaller either."""
+"""The longest prefix that has room for the plan; the API server refuses what is not between these two."""
 
 _BASTION_PREFIX: Final = 26  # Microsoft's "Azure Bastion configuration settings": /26 or larger
 _NET_APP_PREFIX: Final = 28  # Microsoft's "Guidelines for Azure NetApp Files network planning": /28 is enough
@@ -96,7 +97,7 @@ def _lustre_addresses(capacity: int) -> int:
 
 
 def smallest_fitting_prefix(machines: int, lustre: int) -> int | None:
-    """Return the longest prefix of an address space that has room, None where not even a /8 has.
+    """Return the longest prefix of an address space that has room, None where not even the largest network has.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def smallest_fitting_prefix(machines: int, lustre: int) -> int | None:
     lustre
         Addresses needed in the Lustre subnet.
     """
-    for prefix in range(SMALLEST_PREFIX, 7, -1):
+    for prefix in range(SMALLEST_PREFIX, LARGEST_PREFIX - 1, -1):
         candidate = plan(IPv4Network((0, prefix)))
         if usable(candidate.compute) >= machines and lustre_room(candidate) >= lustre:
             return prefix

@@ -5,7 +5,6 @@ Runs before any write to Azure. Pure; knows the objects and the address plan, an
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -16,21 +15,11 @@ from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment, S
 from hpc_operator.api.common import parse_quantity
 from hpc_operator.api.hpc_environment import ExistingSubnets
 from hpc_operator.blueprint import subnets
-from hpc_operator.blueprint.compute import node_name_prefix, surge
-from hpc_operator.blueprint.storage import azure_name
+from hpc_operator.blueprint.compute import surge
 from hpc_operator.graph import Owner, parent_id
 from hpc_operator.slurm.configuration import MAX_NODES
 
 _Object = TypeVar("_Object", bound=CustomResource)
-
-# Microsoft's "Azure Virtual Network FAQ" (which ranges a network may not have), and "Set up InfiniBand" for the first.
-_UNUSABLE_RANGES: Final = {
-    IPv4Network("172.16.0.0/16"): "which InfiniBand uses on the nodes",
-    IPv4Network("224.0.0.0/4"): "which is for multicast",
-    IPv4Network("127.0.0.0/8"): "which is for loopback",
-    IPv4Network("169.254.0.0/16"): "which is link-local",
-    IPv4Network("168.63.129.16/32"): "which Azure uses for its DNS and health probes",
-}
 
 
 @dataclass(frozen=True)
@@ -60,8 +49,7 @@ def find_problems(
 ) -> list[Problem]:
     """Return every problem of an environment, its tiers and its partitions, in a stable order.
 
-    What is being deleted has no problem and conflicts with nothing, except that its Azure resources still have their
-    names.
+    What is being deleted has no problem and conflicts with nothing.
 
     Parameters
     ----------
@@ -77,14 +65,8 @@ def find_problems(
     older = [other for other in other_environments if not other.deleting and _age(other) < _age(environment)]
     network = environment.spec.network
     problems = [
-        *_duplicates(
-            staying_tiers, lambda tier: posixpath.normpath(tier.spec.mount_path), "MountPathTaken", _SAME_PATH
-        ),
-        *_name_collisions(tiers, azure_name, "NameTaken", _SAME_AZURE_NAME),
-        *_duplicates(
-            staying_partitions, lambda item: item.partition_name.lower(), "PartitionNameTaken", _SAME_PARTITION
-        ),
-        *_name_collisions(partitions, node_name_prefix, "NodeNamesTaken", _SAME_NODES),
+        *_duplicates(staying_tiers, lambda tier: tier.spec.mount_path, "MountPathTaken", _SAME_PATH),
+        *_duplicates(staying_partitions, lambda item: item.partition_name, "PartitionNameTaken", _SAME_PARTITION),
     ]
     if network.existing is not None:
         problems += _existing_network_problems(environment, network.existing.subnets, older)
@@ -110,15 +92,7 @@ def _owner(item: CustomResource) -> Owner:
 
 
 _SAME_PATH: Final = "mountPath {key} is taken by StorageTier {other}: write another path"
-_SAME_AZURE_NAME: Final = (
-    "its file system would have the same name in Azure as that of StorageTier {other}: choose a name that differs by "
-    "more than dots"
-)
 _SAME_PARTITION: Final = "Slurm partition {key} is that of ComputePartition {other}: write another partitionName"
-_SAME_NODES: Final = (
-    "its nodes would have names like {key}… as those of ComputePartition {other}: choose a name that differs by more "
-    "than dots"
-)
 
 
 def _duplicates(
@@ -132,36 +106,20 @@ def _duplicates(
             yield Problem(_owner(item), reason, message.format(key=key, other=other.metadata.name))
 
 
-def _name_collisions(
-    items: Sequence[_Object], key_of: Callable[[_Object], str], reason: str, message: str
-) -> Iterator[Problem]:
-    """Yield problems of names in Azure, which an object that is being deleted has until it is gone."""
-    going = {_owner(item) for item in items if item.deleting}
-    found = _duplicates(sorted(items, key=lambda item: (not item.deleting, _age(item))), key_of, reason, message)
-    yield from (problem for problem in found if problem.owner not in going)
-
-
 # --- A network that exists
 
 
 def _existing_network_problems(
     environment: HPCEnvironment, existing: ExistingSubnets, older: Sequence[HPCEnvironment]
 ) -> Iterator[Problem]:
-    given = (existing.compute, existing.services, existing.net_app, existing.lustre)
-    networks = {_network_of(subnet) for subnet in given if subnet}
-    if len(networks) > 1:
-        yield Problem(
-            _owner(environment),
-            "SubnetsOfDifferentNetworks",
-            "network.existing.subnets are of different virtual networks: name subnets of one",
-        )
+    network = _network_of(existing.compute)
     for other in older:
         others = other.spec.network.existing
-        if others is not None and _network_of(others.subnets.compute) in networks:
+        if others is not None and _network_of(others.subnets.compute) == network:
             yield Problem(
                 _owner(environment),
                 "NetworkTaken",
-                f"{_network_of(others.subnets.compute)} is used by HPCEnvironment {_full_name(other)}, and Azure links "
+                f"{network} is used by HPCEnvironment {_full_name(other)}, and Azure links "
                 "a network to one private DNS zone of a name only: use a virtual network for each environment",
             )
 
@@ -195,38 +153,20 @@ def _address_space_problems(
     older: Sequence[HPCEnvironment],
 ) -> list[Problem]:
     owner = _owner(environment)
-
-    def problem(reason: str, message: str) -> Problem:
-        return Problem(owner, reason, f"network.addressSpace {message}")
-
-    ranges: list[IPv4Network] = []
-    problems: list[Problem] = []
-    for text in environment.spec.network.address_space or ():
-        try:
-            ranges.append(IPv4Network(text))
-        except ValueError as error:
-            problems.append(problem("AddressSpaceInvalid", f"{text} is not a network address: {error}"))
-    for item in ranges:
-        problems += [
-            problem("AddressSpaceReserved", f"{item} overlaps {reserved}, {use}: write another range")
-            for reserved, use in _UNUSABLE_RANGES.items()
-            if item.overlaps(reserved)
-        ]
-    problems += [
-        problem("AddressSpacesOverlap", f"has {one} and {other}, which overlap: write ranges that do not")
+    ranges = list(_ranges(environment))
+    overlaps = [
+        f"has {one} and {other}, which overlap: write ranges that do not"
         for one, other in combinations(ranges, 2)
         if one.overlaps(other)
     ]
-    problems += [
-        problem(
-            "AddressSpacesOverlap",
-            f"{item} overlaps {taken} of HPCEnvironment {_full_name(other)}: write a range that is free",
-        )
+    overlaps += [
+        f"{item} overlaps {taken} of HPCEnvironment {_full_name(other)}: write a range that is free"
         for other in older
         for taken in _ranges(other)
         for item in ranges
         if item.overlaps(taken)
     ]
+    problems = [Problem(owner, "AddressSpacesOverlap", f"network.addressSpace {text}") for text in overlaps]
     return problems or list(_fit(owner, ranges[0], tiers, partitions))
 
 
@@ -235,11 +175,7 @@ def _full_name(environment: HPCEnvironment) -> str:
 
 
 def _ranges(environment: HPCEnvironment) -> Iterator[IPv4Network]:
-    for text in environment.spec.network.address_space or ():
-        try:
-            yield IPv4Network(text)
-        except ValueError:
-            continue  # that environment's own problem
+    return map(IPv4Network, environment.spec.network.address_space or ())
 
 
 def _fit(
@@ -249,7 +185,7 @@ def _fit(
     machines = sum(partition.spec.nodes.max + surge(partition)[0] for partition in partitions)
     capacities = [parse_quantity(tier.spec.managed_lustre.capacity) >> 40 for tier in tiers if tier.spec.managed_lustre]
     enough = subnets.smallest_fitting_prefix(machines, subnets.lustre_addresses(capacities))
-    advice = f"a /{enough} would do" if enough else "no network has room for so many"
+    advice = f"a /{enough} would do" if enough else f"not even a /{subnets.LARGEST_PREFIX} would do"
     if machines > MAX_NODES:
         yield Problem(
             owner,
@@ -257,11 +193,7 @@ def _fit(
             f"partitions may have {machines} nodes together (nodes.max and maxSurge), and one environment has room for "
             f"{MAX_NODES}: lower nodes.max or make a second environment",
         )
-    try:
-        plan = subnets.plan(address_space)
-    except ValueError as error:
-        yield Problem(owner, "AddressSpaceTooSmall", f"network.addressSpace {error}; {advice} for what is wanted now")
-        return
+    plan = subnets.plan(address_space)
     if machines > subnets.usable(plan.compute):
         yield Problem(
             owner,

@@ -86,10 +86,12 @@ apply() {
         echo "slurmctld runs with the new configuration"
         return 0
     fi
+    tail -n 5 /var/log/slurm/slurmctld.log >&2 || true
     if [ -e "$previous/slurm.conf" ]; then
         put "$previous"
         systemctl restart slurmctld
-        fail "slurmctld did not start with the new configuration, so the one before is back. See /var/log/slurm/slurmctld.log."
+        answers || fail "slurmctld starts neither with the new configuration nor with the one before"
+        fail "slurmctld did not start with the new configuration, so the one before is back"
     fi
-    fail "slurmctld did not start. See /var/log/slurm/slurmctld.log."
+    fail "slurmctld did not start"
 }
