@@ -78,7 +78,7 @@ def types_table() -> str:
     for provider in PROVIDERS:
         for kind in provider.types:
             verbs = [verb for verb, has in (("PUT", kind.put), ("PATCH", kind.patch), ("DELETE", kind.delete)) if has]
-            verbs += sorted(kind.actions)
+            verbs += sorted(name for name in kind.actions if not name.startswith("("))
             create = f"{kind.put.seconds:g}" if kind.put is not None else "-"
             delete = f"{kind.delete.seconds:g}" if kind.delete is not None else "-"
             rows.append((kind.name, " ".join(verbs), create, delete, kind.depth))

@@ -545,8 +545,9 @@ class Engine:
     # -- actions -----------------------------------------------------------------------------------------------------
 
     def _act(self, call: Call, kind: ResourceType) -> Answer:
-        action = {name.lower(): action for name, action in kind.actions.items()}.get(call.path.types[-1].lower())
-        if action is None:
+        asked = call.path.types[-1].lower()
+        action = {name.lower(): action for name, action in kind.actions.items()}.get(asked)
+        if action is None or asked.startswith("("):
             raise self._unknown(call)
         resource_path = parse(call.path.parent)
         resource = self.require(resource_path, kind)

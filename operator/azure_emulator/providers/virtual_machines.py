@@ -610,17 +610,19 @@ def _simulate_eviction(call: Call, vm: Resource) -> Answer:
         raise errors.conflict(
             "OperationNotAllowed", f"Eviction can be simulated on Spot VMs only, and '{vm.name}' is none."
         )
-    call.engine.begin_action(vm, _EVICT, "POST evict", api_version=call.api_version)
+    call.engine.begin_action(vm, _EVICT, f"POST {_EVICTION}", api_version=call.api_version)
     return Answer(204)
 
 
 def _evicted(engine: Engine, vm: Resource, operation: Operation) -> None:
     if vm.properties.get("evictionPolicy") == "Delete":
-        engine.remove(vm)
+        engine.begin_delete(vm)
     else:
         _deallocated(engine, vm, operation)
 
 
+# Not a word that a path can end in: nobody can ask for an eviction but through simulateEviction.
+_EVICTION = "(eviction)"
 _EVICT = Action(seconds=EVICTION_NOTICE_SECONDS, finished=_evicted)
 
 
@@ -705,7 +707,7 @@ VM_TYPE = ResourceType(
         "reapply": Action(seconds=UPDATE_SECONDS, updating="Updating"),
         "runCommand": Action(run=_run_command_once, seconds=RUN_COMMAND_SECONDS, updating="Updating"),
         "simulateEviction": Action(run=_simulate_eviction),
-        "evict": _EVICT,
+        _EVICTION: _EVICT,
     },
     check=_check,
     accepted=_accepted,

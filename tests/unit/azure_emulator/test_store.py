@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from azure_emulator import bodies
+from azure_emulator.store import Operation, Resource, Store, resource_ids
+
+GROUP = "/subscriptions/s/resourceGroups/rg"
+NET = f"{GROUP}/providers/Microsoft.N/nets/net"
+
+
+def resource(identity: str, type_name: str = "Microsoft.N/nets", **body: object) -> Resource:
+    return Resource(id=identity, type=type_name, body=dict(body))
+
+
+def test_everything_comes_back_from_disk(tmp_path):
+    store = Store(tmp_path)
+    store.save(resource(NET, properties={"a": 1}))
+    store.save_operation(Operation("op", NET, "Microsoft.N/nets", "PUT", 1.0, 2.0))
+    store.set("speed", 3)
+    store.log({"sequence": 1, "path": "/"})
+    store.commit()
+    store.save(resource(f"{NET}2"))  # never committed: a kill forgets it
+    again = Store(tmp_path)
+    assert set(again.resources) == {NET.lower()}
+    assert again.get(NET.upper()).properties == {"a": 1}
+    assert again.operations["op"].running
+    assert again.settings == {"speed": 3}
+    assert list(again.requests) == [{"sequence": 1, "path": "/"}]
+    assert (tmp_path / "azure.sqlite3").stat().st_mode & 0o077 == 0
+
+
+def test_indexes_follow_what_is_saved_and_removed():
+    store = Store()
+    net, nic = resource(NET), resource(f"{GROUP}/providers/Microsoft.N/nics/nic", "Microsoft.N/nics", net={"id": NET})
+    nic.internal["addresses"] = [[net.key, "10.0.0.4"]]
+    store.save(net)
+    store.save(nic)
+    assert store.referrers(NET.upper()) == [nic]
+    assert store.addresses(NET) == {"10.0.0.4": nic.key}
+    assert store.children(GROUP, "microsoft.n/NICS") == [nic]
+    nic.body = {}
+    nic.internal["addresses"] = []
+    store.save(nic)
+    assert store.referrers(NET) == []
+    assert store.addresses(NET) == {}
+    store.remove(net)
+    assert store.below(GROUP) == [nic]
+
+
+def test_ids_are_found_wherever_they_stand():
+    body = {"identity": {NET: {}}, "list": [{"id": f"{NET}/"}, "/subscriptions/other"], "text": f"see {NET}"}
+    assert resource_ids(body) == {NET.lower(), "/subscriptions/other"}
+
+
+def test_bodies():
+    body = {"a": {"b": 1, "c": [1]}}
+    bodies.merge(body, {"a": {"b": None, "d": 2}, "e": {"f": 1}})
+    assert body == {"a": {"c": [1], "d": 2}, "e": {"f": 1}}
+    bodies.with_defaults(body, {"a.d": 9, "a.x": {"y": 1}})
+    assert (bodies.get(body, "a.d"), bodies.get(body, "a.x.y")) == (2, 1)
+    assert bodies.drop(body, "a.x") == {"y": 1}
+    assert bodies.drop(body, "a.nothing.here") is bodies.MISSING
+    assert bodies.same({"A": "x", "b": None}, {"A": "X"})
+    assert not bodies.same([1], [1, 2])
