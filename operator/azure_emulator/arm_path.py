@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RESOURCES = "Microsoft.Resources"
+RESOURCE_GROUP = f"{RESOURCES}/resourceGroups"
 
 
 @dataclass(frozen=True)

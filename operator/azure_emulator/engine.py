@@ -17,33 +17,22 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from azure_emulator import bodies, errors, locations
-from azure_emulator.arm_path import RESOURCES, ArmPath, last_name, parse
+from azure_emulator import bodies, errors, rules
+from azure_emulator.arm_path import RESOURCE_GROUP, ArmPath, parse
 from azure_emulator.clock import Clock
 from azure_emulator.errors import ArmError
+from azure_emulator.following import follow, retry_after
 from azure_emulator.store import Operation, Resource, Store, resource_ids
 from azure_emulator.types import Action, Answer, Call, Change, Function, Hold, Patch, Provider, ResourceType, Verb
-
-RESOURCE_GROUP = f"{RESOURCES}/resourceGroups"
 
 # Operations take their model duration give or take this share: real ones are never twice the same.
 JITTER = 0.2
 # Lists are cut into pages of this many resources.
 PAGE = 500
-# What stands in for Retry-After on a scaled clock where Azure sends none: SDKs would wait 30 real seconds otherwise.
-RETRY_WHERE_NONE_IS_SENT = 10
-RETRY_WHEN_STOPPED = 0.05
-# ARM's limit on tags of one resource (azure-docs, tag-resources).
-TAGS_ALLOWED = 50
 # An ARM-wide switch, in the terms of facts on AnotherOperationInProgress: it is seen both as an immediate 409 and as
 # the failure of an operation that was accepted (Azure/bicep#5132). Setting `serialisedWrites` chooses.
 SERIALISED_WRITES = ("refused", "failed")
 
-_TOP_LEVEL = frozenset({
-    "id", "name", "type", "etag", "systemData", "location", "extendedLocation", "tags", "properties", "sku", "kind",
-    "identity", "zones", "plan", "managedBy", "scale", "resources", "placement", "apiVersion", "metadata",
-})  # fmt: skip
-_FROM_THE_URL = ("id", "name", "type", "etag", "systemData")
 _API_VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(-[A-Za-z0-9.]+)?$")
 
 
@@ -127,8 +116,10 @@ class Engine:
 
     def handle(self, call: Call) -> Answer:
         """Answer one ARM request."""
+        # What falls due now is not what the fault script spoke of.
+        planned, self.planned_failure = self.planned_failure, None
         self.settle()
-        self.started = None
+        self.planned_failure, self.started = planned, None
         self.reserved.clear()
         self.pending.clear()
         path = call.path
@@ -189,7 +180,7 @@ class Engine:
         resource = self.require(call.path, kind)
         headers = self._etag_header(kind, resource)
         if resource.operation is not None:
-            headers.update(self.retry_after(None))
+            headers.update(retry_after(self, None))
         return Answer(200, self.view(resource, call.query), headers)
 
     def _head(self, call: Call, kind: ResourceType) -> Answer:
@@ -316,7 +307,7 @@ class Engine:
             raise errors.parent_not_found(kind.name, parent)
         self._require_registration(kind)
         existing = self.find(path.text)
-        self._check_preconditions(call, kind, existing)
+        rules.check_preconditions(call, kind, existing)
         return existing
 
     def _require_registration(self, kind: ResourceType) -> None:
@@ -347,18 +338,18 @@ class Engine:
         parent: Change | None = None,
     ) -> Change:
         """Turn a request body into the body to store, or refuse it."""
-        sent = self._clean(sent)
+        sent = rules.clean(sent)
         before = existing.body if existing is not None else None
         internal = copy.deepcopy(existing.internal) if existing is not None else {}
         if verb == "PATCH" and existing is not None:
-            body = self._patched(kind, existing, sent)
+            body = rules.patched(kind, existing, sent)
         else:
             body = copy.deepcopy(sent)
-            self._keep_read_only(kind, body, before)
-        self._place(kind, path, body, existing)
-        _check_tags(body)
-        self._keep_secrets(kind, body, internal, before)
-        self._keep_immutable(kind, body, before)
+            rules.keep_read_only(kind, body, before)
+        rules.place(kind, path, body, existing)
+        rules.check_tags(body)
+        rules.keep_secrets(kind, body, internal, before)
+        rules.keep_immutable(kind, body, before)
         for required in kind.required:
             if bodies.get(body, required) is None:
                 raise errors.bad_request(
@@ -387,7 +378,7 @@ class Engine:
         shown: Any = self.view(resource, {})
         headers = self._etag_header(kind, resource)
         if operation is not None:
-            headers.update(self.follow(call.base_url, call.api_version, kind, operation, call.method))
+            headers.update(follow(self, call.base_url, call.api_version, kind, operation, call.method))
         if verb is None:
             status = kind.patch.status if kind.patch is not None and operation is not None else 200
             return Answer(status, shown, headers)
@@ -404,7 +395,8 @@ class Engine:
         if failure is not None and seconds == 0 and change.operation is None:
             raise failure
         resource = existing or Resource(id=self.canonical(change.path, kind), type=kind.name, body={}, created=self.now)
-        preempted = self._preempt(resource)
+        aside = existing is not None and seconds == 0 and self.running(existing) is not None
+        preempted = None if aside else self._preempt(resource)
         if preempted is not None:
             # Writing again does not make a creation faster, nor does it mend it.
             seconds = max(seconds, preempted.end - self.now)
@@ -417,8 +409,9 @@ class Engine:
             operation = self.begin(resource, change.verb, seconds, api_version=change.api_version)
             operation.before = change.before
             operation.failure = _failure(failure)
-        resource.operation = operation.id if operation is not None else None
-        resource.state = _state_meanwhile(kind, change) if operation is not None else "Succeeded"
+        if not aside:
+            resource.operation = operation.id if operation is not None else None
+            resource.state = _state_meanwhile(kind, change) if operation is not None else "Succeeded"
         self._touch(kind, resource)
         self.store.save(resource)
         self._apply_children(change, operation)
@@ -427,8 +420,8 @@ class Engine:
         if kind.accepted is not None:
             kind.accepted(change, resource)
             self.store.save(resource)
-        resource.complete = resource.complete or operation is None
-        if operation is None and kind.finished is not None:
+        resource.complete = resource.complete or (operation is None and not aside)
+        if operation is None and not aside and kind.finished is not None:
             done = Operation(self.guid(), resource.id, kind.name, change.verb, self.now, self.now, "Succeeded")
             kind.finished(self, resource, done)
             self.store.save(resource)
@@ -491,22 +484,22 @@ class Engine:
             if kind.name == RESOURCE_GROUP:
                 raise errors.resource_group_not_found(call.path.name)
             return Answer(204)
-        self._check_preconditions(call, kind, resource)
+        rules.check_preconditions(call, kind, resource)
         shown = self.view(resource) if kind.returns_deleted else None
         operation = self.begin_delete(resource, call.query, call)
         if operation is None:
             return Answer(200, shown)
-        return Answer(202, None, self.follow(call.base_url, call.api_version, kind, operation, "DELETE"))
+        return Answer(202, None, follow(self, call.base_url, call.api_version, kind, operation, "DELETE"))
 
     def begin_delete(
         self, resource: Resource, query: Mapping[str, str] | None = None, call: Call | None = None
     ) -> Operation | None:
         """Begin to delete a resource, or refuse; None when it is gone already."""
         kind = self.types[resource.type.lower()]
-        running = self.store.operations.get(resource.operation or "")
-        if running is not None and running.running and running.verb == "DELETE":
+        running = self.running(resource)
+        if running is not None and running.verb == "DELETE":
             return running
-        if running is not None and running.running and not kind.protocol.preempts:
+        if running is not None and not kind.protocol.preempts:
             raise self._busy(kind, resource, call)
         self._refuse_serialised(kind, resource.id, call)
         self._refuse_in_use(kind, resource, query or {})
@@ -559,14 +552,14 @@ class Engine:
         verb = f"POST {call.path.types[-1]}"
         operation = self.begin_action(resource, action, verb, api_version=call.api_version)
         operation.output = output
-        headers = self.follow(call.base_url, call.api_version, kind, operation, "POST")
+        headers = follow(self, call.base_url, call.api_version, kind, operation, "POST")
         return Answer(202, None, headers)
 
     def begin_action(self, resource: Resource, action: Action, verb: str, *, api_version: str = "") -> Operation:
         """Begin the work of an action on a resource."""
         kind = self.types[resource.type.lower()]
-        running = self.store.operations.get(resource.operation or "")
-        if running is not None and running.running:
+        running = self.running(resource)
+        if running is not None:
             if not kind.protocol.preempts or running.verb == "DELETE":
                 raise self._busy(kind, resource, None)
             self._preempt(resource)
@@ -602,97 +595,6 @@ class Engine:
         prefix = f"/subscriptions/{parse(resource.id).subscription}/resourceGroups/"
         group = self.store.get(f"{prefix}{resource.resource_group}")
         return group.location if group is not None else own or "global"
-
-    def follow(
-        self, base_url: str, api_version: str, kind: ResourceType, operation: Operation, method: str
-    ) -> dict[str, str]:
-        """Headers that tell a client how to follow an operation, in the style of its resource provider."""
-        protocol = kind.protocol
-        path = parse(operation.resource)
-        headers: dict[str, str] = {}
-
-        def url(template: str, extra: str) -> str:
-            filled = template.format(
-                namespace=kind.namespace, location=operation.location or "global", id=operation.id,
-                group=path.resource_group or "",
-            )  # fmt: skip
-            return f"{base_url}/subscriptions/{path.subscription}/{filled}?{extra}api-version={api_version}"
-
-        if protocol.status is not None:
-            headers["Azure-AsyncOperation"] = url(protocol.status, protocol.status_query)
-            headers["Azure-AsyncNotification"] = "Enabled"
-        if protocol.result is not None and method in protocol.result_on:
-            headers["Location"] = url(protocol.result, protocol.result_query)
-        # Without either URL a client polls the resource itself, at its own pace.
-        headers.update(self.retry_after(protocol.retry_after if headers else None))
-        return headers
-
-    def retry_after(self, seconds: int | None) -> dict[str, str]:
-        """`Retry-After` in real seconds for a wait in emulated ones; exact in milliseconds when time is scaled.
-
-        azure-core takes `Retry-After` before `retry-after-ms`, and it must be a whole number. So a wait of less than a
-        second is told in milliseconds only, unless the setting `wholeSeconds` asks for both (for clients that know no
-        milliseconds, such as Go's). A clock that stands still is moved by hand: clients had better ask often.
-        """
-        speed = self.clock.speed
-        if speed == 1:
-            return {} if seconds is None else {"Retry-After": str(seconds)}
-        scaled = (seconds or RETRY_WHERE_NONE_IS_SENT) / speed if speed > 0 else RETRY_WHEN_STOPPED
-        headers = {"retry-after-ms": str(max(1, round(scaled * 1000)))}
-        if scaled >= 1 or self.setting("wholeSeconds", default=False):
-            headers["Retry-After"] = str(max(1, round(scaled)))
-        return headers
-
-    def status_document(self, call: Call) -> Answer:
-        """What an Azure-AsyncOperation URL answers."""
-        operation = self._operation(call)
-        protocol = self.types[operation.type.lower()].protocol
-        document: dict[str, Any] = {"status": operation.status}
-        if not protocol.terse:
-            document.update(
-                id=call.path.text, name=operation.id, startTime=self.clock.iso(operation.start), percentComplete=0.0
-            )
-            if operation.running:
-                span = operation.end - operation.start
-                document["percentComplete"] = round(100 * min(1.0, (self.now - operation.start) / span), 1)
-            else:
-                document["endTime"] = self.clock.iso(operation.end)
-                document["percentComplete"] = 100.0
-        if operation.status in ("Failed", "Canceled") and operation.failure is not None:
-            document["error"] = {key: value for key, value in operation.failure.items() if key != "status"}
-        elif operation.output is not None and not operation.running:
-            document["properties"] = {"output": operation.output}
-        headers = self.retry_after(protocol.retry_after) if operation.running else {}
-        return Answer(200, document, headers)
-
-    def result_document(self, call: Call) -> Answer:
-        """What a Location URL answers: 202 while it runs, then what a synchronous request would have answered."""
-        operation = self._operation(call)
-        kind = self.types[operation.type.lower()]
-        if operation.running:
-            headers = self.retry_after(kind.protocol.retry_after)
-            query = urlencode(call.query)
-            headers["Location"] = f"{call.base_url}{call.path.text}?{query}"
-            return Answer(202, None, headers)
-        if operation.status != "Succeeded":
-            failure = operation.failure or {"code": "OperationCanceled", "message": "The operation was canceled."}
-            inner = {key: value for key, value in failure.items() if key != "status"}
-            return Answer(int(failure.get("status", errors.CONFLICT)), {"error": inner})
-        if operation.verb == "DELETE":
-            return Answer(200 if kind.name == RESOURCE_GROUP else 204)
-        if operation.output is not None:
-            return Answer(200, operation.output)
-        resource = self.store.get(operation.resource)
-        if operation.verb in ("PUT", "PATCH") and resource is not None:
-            return Answer(200, self.view(resource))
-        return Answer(200)
-
-    def _operation(self, call: Call) -> Operation:
-        operation = self.store.operations.get(call.path.name.lower())
-        if operation is None:
-            message = f"The operation '{call.path.name}' was not found."
-            raise ArmError(errors.NOT_FOUND, "OperationNotFound", message)
-        return operation
 
     def _finish(self, operation: Operation) -> None:
         kind = self.types[operation.type.lower()]
@@ -738,8 +640,8 @@ class Engine:
 
     def _preempt(self, resource: Resource) -> Operation | None:
         """End the operation that runs on a resource, if one does, in favour of a newer one."""
-        running = self.store.operations.get(resource.operation or "")
-        if running is None or not running.running or running.resource.lower() != resource.key:
+        running = self.running(resource)
+        if running is None or running.resource.lower() != resource.key:
             return None
         preempted = replace(running)
         running.status, running.end = "Canceled", self.now
@@ -774,137 +676,6 @@ class Engine:
                 f"The resource group '{group.name}' is in deprovisioning state and cannot perform this operation.",
             )
 
-    def _check_preconditions(self, call: Call, kind: ResourceType, existing: Resource | None) -> None:
-        if not kind.if_match:
-            return
-        wanted = call.headers.get("If-Match")
-        unwanted = call.headers.get("If-None-Match")
-        if wanted is not None and (existing is None or wanted not in ("*", existing.etag, f'"{existing.etag}"')):
-            raise errors.precondition_failed(wanted)
-        if unwanted is not None and existing is not None and unwanted in ("*", existing.etag, f'"{existing.etag}"'):
-            raise errors.precondition_failed(unwanted)
-
-    @staticmethod
-    def _clean(sent: Any) -> dict[str, Any]:
-        if not isinstance(sent, dict):
-            raise errors.bad_request(
-                "InvalidRequestContent", "The request content was invalid and could not be deserialized: it must be "
-                "a JSON object."
-            )  # fmt: skip
-        for member in sent:
-            if member not in _TOP_LEVEL:
-                raise errors.bad_request(
-                    "InvalidRequestContent",
-                    "The request content was invalid and could not be deserialized: 'Could not find member "
-                    f"'{member}' on object of type 'ResourceDefinition'. Path '{member}'.'.",
-                )
-        body = {key: copy.deepcopy(value) for key, value in sent.items() if key not in _FROM_THE_URL}
-        properties = body.get("properties")
-        if properties is None:
-            body.pop("properties", None)
-        elif not isinstance(properties, dict):
-            raise errors.bad_request(
-                "InvalidRequestContent",
-                "The request content was invalid and could not be deserialized: 'properties' must be a JSON object.",
-            )
-        else:
-            properties.pop("provisioningState", None)
-        return body
-
-    @staticmethod
-    def _patched(kind: ResourceType, existing: Resource, sent: dict[str, Any]) -> dict[str, Any]:
-        allowed = kind.patch.allowed if kind.patch is not None else None
-        if allowed is not None:
-            paths = {key for key in sent if key != "properties"}
-            paths |= {f"properties.{key}" for key in sent.get("properties") or {}}
-            known = {path for path in paths if bodies.same(bodies.get(existing.body, path), bodies.get(sent, path))}
-            for path in sorted(paths - allowed - known):
-                raise errors.bad_request(
-                    "InvalidRequestContent",
-                    f"The property '{path}' cannot be changed with PATCH on a resource of type '{kind.name}'.",
-                    target=path,
-                )
-        patch = copy.deepcopy(sent)
-        for path in kind.read_only:
-            bodies.drop(patch, path)
-        tags = patch.pop("tags", None)
-        body = copy.deepcopy(existing.body)
-        bodies.merge(body, patch)
-        if tags is not None:
-            body["tags"] = tags
-        return body
-
-    @staticmethod
-    def _keep_read_only(kind: ResourceType, body: dict[str, Any], before: dict[str, Any] | None) -> None:
-        for path in kind.read_only:
-            bodies.drop(body, path)
-            value = bodies.get(before, path, bodies.MISSING)
-            if value is not bodies.MISSING:
-                bodies.put(body, path, copy.deepcopy(value))
-
-    @staticmethod
-    def _keep_secrets(
-        kind: ResourceType, body: dict[str, Any], internal: dict[str, Any], before: dict[str, Any] | None
-    ) -> None:
-        for path in kind.write_only:
-            value = bodies.drop(body, path)
-            if value is bodies.MISSING or value is None:
-                continue
-            secrets = internal.setdefault("secrets", {})
-            fixed = before is not None and path in kind.immutable and secrets.get(path) != value
-            if fixed:
-                raise _immutable(kind, path)
-            secrets[path] = value
-
-    @staticmethod
-    def _keep_immutable(kind: ResourceType, body: dict[str, Any], before: dict[str, Any] | None) -> None:
-        if before is None:
-            return
-        for path in kind.immutable:
-            if path in kind.write_only:
-                continue
-            old, new = bodies.get(before, path), bodies.get(body, path)
-            if new is None and old is not None:
-                bodies.put(body, path, copy.deepcopy(old))
-            elif not bodies.same(old, new):
-                raise _immutable(kind, path)
-
-    def _place(self, kind: ResourceType, path: ArmPath, body: dict[str, Any], existing: Resource | None) -> None:
-        if kind.location is None:
-            body.pop("location", None)
-            return
-        sent = body.get("location")
-        if not sent:
-            if existing is None and kind.location == "required":
-                raise errors.bad_request("LocationRequired", "The location property is required for this definition.")
-            body["location"] = existing.location if existing is not None else "global"
-            return
-        location = body["location"] = locations.normalise(str(sent))
-        expected = {"global"} if kind.location == "global" else set(locations.REGIONS)
-        if location not in expected:
-            raise errors.bad_request(
-                "LocationNotAvailableForResourceType",
-                f"The provided location '{sent}' is not available for resource type '{kind.name}'. List of available "
-                f"regions for the resource type is '{','.join(sorted(expected))}'.",
-            )
-        if existing is not None and location != existing.location:
-            raise self._moved(kind, path, existing, location)
-
-    @staticmethod
-    def _moved(kind: ResourceType, path: ArmPath, existing: Resource, location: str) -> ArmError:
-        if kind.name == RESOURCE_GROUP:
-            return errors.conflict(
-                "InvalidResourceGroupLocation",
-                f"Invalid resource group location '{location}'. The Resource group already exists in location "
-                f"'{existing.location}'.",
-            )
-        return errors.conflict(
-            "InvalidResourceLocation",
-            f"The resource '{path.name}' already exists in location '{existing.location}' in resource group "
-            f"'{path.resource_group}'. A resource with the same name cannot be created in location '{location}'. "
-            "Please select a new resource name.",
-        )
-
     def _check_references(self, change: Change) -> None:
         """Every id in the body that names a type we hold must name a resource."""
         own = change.path.key
@@ -916,14 +687,15 @@ class Engine:
             if kind is None or not path.is_resource or kind.name in change.type.loose:
                 continue
             if self.find(found) is None:
-                raise errors.invalid_reference(_as_sent(change.body, found), change.id)
+                raise errors.invalid_reference(rules.as_sent(change.body, found), change.id)
 
     def _refuse_busy(self, call: Call, change: Change, existing: Resource | None) -> None:
         kind = change.type
-        if existing is not None and existing.operation is not None and change.seconds > 0:
-            running = self.store.operations[existing.operation]
-            if running.verb == "DELETE" or not kind.protocol.preempts:
-                raise self._busy(kind, existing, call)
+        running = self.running(existing) if existing is not None else None
+        only_tags = change.verb == "PATCH" and not set(change.sent) - {"tags"}
+        refused = running is not None and (running.verb == "DELETE" or not kind.protocol.preempts)
+        if existing is not None and refused and not only_tags:
+            raise self._busy(kind, existing, call)
         if change.seconds > 0:
             self._refuse_serialised(kind, change.id, call, change)
 
@@ -941,34 +713,40 @@ class Engine:
         running = self.write_under(scope) if scope is not None else None
         if running is None:
             return
-        error = errors.another_operation_in_progress(self._operation_uri(running, call))
+        error = errors.another_operation_in_progress(self.operation_uri(running, call))
         if change is not None and self.setting("serialisedWrites", SERIALISED_WRITES[0]) == "failed":
             change.failure = change.failure or error
             return
         raise error
 
+    def running(self, resource: Resource) -> Operation | None:
+        """The operation that runs on a resource, if any."""
+        operation = self.store.operations.get(resource.operation or "")
+        return operation if operation is not None and operation.running else None
+
     def write_under(self, scope: str) -> Operation | None:
         """The write that runs on a resource or below it, if any."""
         for resource in filter(None, [self.store.get(scope), *self.store.below(scope)]):
-            running = self.store.operations.get(resource.operation or "")
-            if running is not None and running.running:
+            running = self.running(resource)
+            if running is not None:
                 return running
         return None
 
     def _busy(self, kind: ResourceType, resource: Resource, call: Call | None) -> ArmError:
         running = self.store.operations[resource.operation or ""]
         if kind.protocol.busy == "AnotherOperationInProgress":
-            return errors.another_operation_in_progress(self._operation_uri(running, call))
+            return errors.another_operation_in_progress(self.operation_uri(running, call))
         return errors.conflict(
             kind.protocol.busy,
             f"The request for resource '{resource.id}' cannot be carried out because another operation on it is in "
             f"progress: {running.verb}, started {self.clock.iso(running.start)}. Please try again later.",
         )
 
-    def _operation_uri(self, operation: Operation, call: Call | None) -> str:
+    def operation_uri(self, operation: Operation, call: Call | None) -> str:
+        """Where the status of an operation is read; without a call, below whatever base the client uses."""
         kind = self.types[operation.type.lower()]
         base, version = (call.base_url, call.api_version) if call is not None else ("", operation.api_version)
-        return self.follow(base, version, kind, operation, "PUT").get("Azure-AsyncOperation", operation.id)
+        return follow(self, base, version, kind, operation, "PUT").get("Azure-AsyncOperation", operation.id)
 
     def _refuse_in_use(self, kind: ResourceType, resource: Resource, query: Mapping[str, str]) -> None:
         for hold in kind.holds:
@@ -1018,36 +796,6 @@ def _error(failure: dict[str, Any] | None) -> ArmError | None:
     return ArmError(int(failure["status"]), str(failure["code"]), str(failure["message"]), target=failure.get("target"))
 
 
-def _immutable(kind: ResourceType, path: str) -> ArmError:
-    if kind.immutable_error is not None:
-        return kind.immutable_error(path)
-    return errors.property_change_not_allowed(path.removeprefix("properties."))
-
-
-def _as_sent(body: Any, key: str) -> str:
-    """An id as the client wrote it, for the error message."""
-    if isinstance(body, dict):
-        body = [*body.values(), *body.keys()]
-    if isinstance(body, list):
-        return next((found for item in body if (found := _as_sent(item, key))), "")
-    return body if isinstance(body, str) and body.rstrip("/").lower() == key else ""
-
-
-def _check_tags(body: dict[str, Any]) -> None:
-    tags = body.get("tags")
-    if tags is None:
-        body.pop("tags", None)
-        return
-    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
-        raise errors.bad_request("InvalidRequestContent", "The request content was invalid: 'tags' must map names to "
-                                 "strings.")  # fmt: skip
-    if len(tags) > TAGS_ALLOWED:
-        raise errors.bad_request(
-            "InvalidTags",
-            f"The number of tags on the resource is {len(tags)}. The maximum number allowed is {TAGS_ALLOWED}.",
-        )
-
-
 def _bad_api_version(version: str) -> ArmError:
     if not version:
         return errors.bad_request(
@@ -1055,8 +803,3 @@ def _bad_api_version(version: str) -> ArmError:
             "The api-version query parameter (?api-version=) is required for all requests.",
         )
     return errors.bad_request("InvalidApiVersionParameter", f"The api-version '{version}' is invalid.")
-
-
-def name_of(reference: Mapping[str, Any] | None) -> str:
-    """Last segment of a `{"id": …}` reference."""
-    return last_name(str((reference or {}).get("id", "")))

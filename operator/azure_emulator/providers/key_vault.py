@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
+from azure_emulator.following import follow
 from azure_emulator.providers.protocols import KEY_VAULT, operation_functions
 from azure_emulator.store import Resource
 from azure_emulator.types import Answer, Call, Change, Patch, Provider, ResourceType, Verb
@@ -133,7 +134,7 @@ def _purge(call: Call) -> Answer:
     gone = Resource(id=row["id"], type=VAULT, body=row["body"])
     operation = engine.begin(gone, "purge", engine.jittered(PURGE_SECONDS, row["id"], "purge"))
     kind = engine.types[VAULT.lower()]
-    return Answer(202, None, engine.follow(call.base_url, call.api_version, kind, operation, "POST"))
+    return Answer(202, None, follow(engine, call.base_url, call.api_version, kind, operation, "POST"))
 
 
 def _check_name(call: Call) -> Answer:

@@ -194,8 +194,8 @@ def _check_token(change: Change) -> None:
 def _creating(engine: Engine, account_id: str) -> bool:
     for pool in engine.store.children(account_id, POOL):
         for volume in engine.store.children(pool.id, VOLUME):
-            running = engine.store.operations.get(volume.operation or "")
-            if running is not None and running.running and running.verb == "PUT" and running.failure is None:
+            running = engine.running(volume)
+            if running is not None and running.verb == "PUT" and running.failure is None:
                 return True
     return False
 

@@ -85,7 +85,7 @@ def _refuse_busy_network(change: Change, subnet: Resource) -> None:
     scope = subnet.parent.lower()
     running = change.engine.write_under(scope)
     if running is not None:
-        raise errors.another_operation_in_progress(running.id)
+        raise errors.another_operation_in_progress(change.engine.operation_uri(running, None))
 
 
 def _check_service(change: Change, target: str, groups: list[str]) -> None:

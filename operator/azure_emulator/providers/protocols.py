@@ -6,6 +6,7 @@ comment says that the value is an assumption.
 
 from __future__ import annotations
 
+from azure_emulator.following import result_document, status_document
 from azure_emulator.types import Answer, Call, Function, Protocol
 
 # Network: Azure-AsyncOperation only, no Retry-After, a status document with nothing but the status (azure-cli
@@ -89,11 +90,11 @@ def operation_functions(*protocols: Protocol) -> dict[tuple[str, str], Function]
 
 
 def _status(call: Call) -> Answer:
-    return call.engine.status_document(call)
+    return status_document(call)
 
 
 def _result(call: Call) -> Answer:
-    return call.engine.result_document(call)
+    return result_document(call)
 
 
 def _status_or_result(call: Call) -> Answer:

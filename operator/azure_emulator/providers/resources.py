@@ -35,7 +35,7 @@ def _delete_contents(engine: Engine, group: Resource, operation: Operation) -> f
     if not remaining:
         return None
     blocked = _start_deletions(engine, remaining)
-    ends = [running.end for resource in remaining if (running := _running(engine, resource)) is not None]
+    ends = [running.end for resource in remaining if (running := engine.running(resource)) is not None]
     if ends:
         return max(engine.now, min(ends)) + LOOK_AGAIN_SECONDS
     if not engine.store.below(group.id):
@@ -73,11 +73,6 @@ def _start_deletions(engine: Engine, remaining: list[Resource]) -> list[tuple[Re
         except errors.ArmError as error:
             blocked.append((resource, error))
     return blocked
-
-
-def _running(engine: Engine, resource: Resource) -> Operation | None:
-    operation = engine.store.operations.get(resource.operation or "")
-    return operation if operation is not None and operation.running else None
 
 
 def _subscriptions(call: Call) -> Answer:

@@ -137,11 +137,7 @@ def _accepted(change: Change, scale_set: Resource) -> None:
 
 def _wait_for_members(engine: Engine, scale_set: Resource, operation: Operation) -> float | None:
     """A set's operation goes on until those of its instances have ended."""
-    running = [
-        found
-        for vm in members(engine, scale_set)
-        if (found := engine.store.operations.get(vm.operation or "")) is not None and found.running
-    ]
+    running = [found for vm in members(engine, scale_set) if (found := engine.running(vm)) is not None]
     if operation.verb == "DELETE":
         for vm in members(engine, scale_set):
             engine.begin_delete(vm)

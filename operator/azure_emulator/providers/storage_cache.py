@@ -110,8 +110,8 @@ def _view(engine: Engine, system: Resource, shown: dict[str, Any], query: Mappin
 
 def _expanding(engine: Engine, system_id: str) -> Resource | None:
     for job in engine.store.children(system_id, EXPANSION):
-        running = engine.store.operations.get(job.operation or "")
-        if running is not None and running.running and running.verb == "PUT":
+        running = engine.running(job)
+        if running is not None and running.verb == "PUT":
             return job
     return None
 
@@ -149,13 +149,13 @@ def _expanded(engine: Engine, job: Resource, operation: Operation) -> None:  # n
 
 
 def _view_expansion(engine: Engine, job: Resource, shown: dict[str, Any], query: Mapping[str, str]) -> None:  # noqa: ARG001 (a hook)
-    running = engine.store.operations.get(job.operation or "")
+    running = engine.running(job)
     states = {"Succeeded": "Completed", "Failed": "Failed", "Deleting": "Deleting"}
     status: dict[str, Any] = {
         "state": states.get(job.state, "InProgress"), "statusCode": "", "statusMessage": "", "percentComplete": 100.0,
         "startTimeUTC": engine.clock.iso(job.created),
     }  # fmt: skip
-    if running is not None and running.running:
+    if running is not None:
         share = (engine.now - running.start) / (running.end - running.start)
         status["percentComplete"] = round(100 * min(1.0, share), 1)
     else:

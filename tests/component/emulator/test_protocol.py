@@ -449,3 +449,25 @@ async def test_concurrent_requests_see_one_order(http):
     await asyncio.gather(*(http.put(path, LOCATION) for path in paths))
     log = http.emulator.requests
     assert [entry["sequence"] for entry in log] == list(range(1, len(log) + 1))
+
+
+async def test_tags_can_be_changed_while_something_else_runs(http):
+    await http.put(VNET, vnet())
+    status, body, _ = await http.call("PATCH", VNET, {"tags": {"a": "b"}})
+    assert (status, body["properties"]["provisioningState"]) == (200, "Updating")
+    assert await http.code("DELETE", VNET) == (409, "AnotherOperationInProgress")
+    http.advance(60)
+    _, body, _ = await http.call("GET", VNET)
+    assert (body["properties"]["provisioningState"], body["tags"]) == ("Succeeded", {"a": "b"})
+
+
+async def test_writing_again_does_not_make_a_creation_faster(http):
+    subnet_id = await subnet(http)
+    path = "rg/Microsoft.Compute/virtualMachines/vm"
+    await http.put(path, vm(subnet_id))
+    http.advance(5)
+    await http.put(path, vm(subnet_id))
+    http.advance(25)
+    assert (await http.call("GET", path))[1]["properties"]["provisioningState"] != "Succeeded"
+    http.advance(60)
+    assert (await http.call("GET", path))[1]["properties"]["provisioningState"] == "Succeeded"

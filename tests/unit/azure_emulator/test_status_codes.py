@@ -50,7 +50,8 @@ SDK = {
         "msi.v2024_11_30", "UserAssignedIdentities", "create_or_update", "update", "delete"),
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials": (
         "msi.v2024_11_30", "FederatedIdentityCredentials", "create_or_update", None, "delete"),
-    "Microsoft.Authorization/roleAssignments": ("authorization.v2022_04_01", "RoleAssignments", "create", None, "delete"),
+    "Microsoft.Authorization/roleAssignments": (
+        "authorization.v2022_04_01", "RoleAssignments", "create", None, "delete"),
     "Microsoft.KeyVault/vaults": ("keyvault", "Vaults", "_create_or_update_initial", "update", "delete"),
     "Microsoft.Compute/virtualMachines": (
         "compute", "VirtualMachines", "_create_or_update_initial", "_update_initial", "_delete_initial"),
