@@ -295,7 +295,7 @@ class Engine:
     def _open_for_write(self, call: Call, kind: ResourceType) -> Resource | None:
         """What is there now, after the checks that need no body."""
         path = call.path
-        self._require_group(path, write=True, kind=kind)
+        self._require_group(path, write=True)
         if not kind.name_pattern.match(path.name):
             raise errors.bad_request(
                 "InvalidResourceName",
@@ -659,16 +659,14 @@ class Engine:
 
     # -- rules -------------------------------------------------------------------------------------------------------
 
-    def _require_group(self, path: ArmPath, *, write: bool = False, kind: ResourceType | None = None) -> None:
-        if path.resource_group is None or (kind is not None and kind.name == RESOURCE_GROUP and not write):
+    def _require_group(self, path: ArmPath, *, write: bool = False) -> None:
+        """The resource group of a path must be there, and not on its way out when something is written."""
+        if path.resource_group is None:
             return
-        group_id = f"/subscriptions/{path.subscription}/resourceGroups/{path.resource_group}"
-        if path.key == group_id.lower() and not write:
-            return
-        group = self.store.get(group_id)
+        group = self.store.get(f"/subscriptions/{path.subscription}/resourceGroups/{path.resource_group}")
         if group is None:
-            if path.key == group_id.lower():
-                return
+            if path.type_name.lower() == RESOURCE_GROUP.lower():
+                return  # it is the group that is asked for, or created
             raise errors.resource_group_not_found(path.resource_group)
         if write and group.state == "Deleting":
             raise errors.conflict(

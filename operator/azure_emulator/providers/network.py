@@ -26,6 +26,8 @@ VNET = "Microsoft.Network/virtualNetworks"
 SUBNET = f"{VNET}/subnets"
 NSG = "Microsoft.Network/networkSecurityGroups"
 RULE = f"{NSG}/securityRules"
+ROUTE_TABLE = "Microsoft.Network/routeTables"
+ROUTE = f"{ROUTE_TABLE}/routes"
 PUBLIC_IP = "Microsoft.Network/publicIPAddresses"
 NAT_GATEWAY = "Microsoft.Network/natGateways"
 BASTION = "Microsoft.Network/bastionHosts"
@@ -345,6 +347,28 @@ def _view_nsg(engine: Engine, group: Resource, shown: dict[str, Any], query: Map
     _back_references(engine, group, properties, {SUBNET: "subnets", NIC: "networkInterfaces"})
 
 
+HOPS = ("VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "None")
+
+
+def _check_route(change: Change) -> None:
+    properties = change.properties
+    hop = properties.get("nextHopType")
+    if hop not in HOPS:
+        raise errors.bad_request(
+            "InvalidRequestFormat", f"Route {change.path.name} needs a nextHopType: one of {', '.join(HOPS)}."
+        )
+    if (hop == "VirtualAppliance") != bool(properties.get("nextHopIpAddress")):
+        raise errors.bad_request(
+            "InvalidRequestFormat",
+            f"Route {change.path.name} must have nextHopIpAddress exactly when its nextHopType is VirtualAppliance.",
+        )
+    properties["hasBgpOverride"] = False
+
+
+def _view_route_table(engine: Engine, table: Resource, shown: dict[str, Any], query: Mapping[str, str]) -> None:  # noqa: ARG001 (a hook)
+    _back_references(engine, table, shown["properties"], {SUBNET: "subnets"})
+
+
 def _back_references(engine: Engine, resource: Resource, properties: dict[str, Any], names: Mapping[str, str]) -> None:
     """Show which resources refer to this one; like Azure, show nothing where there are none."""
     for type_name, name in names.items():
@@ -635,6 +659,31 @@ TYPES = (
                   "properties.sourceAddressPrefixes": [], "properties.destinationAddressPrefixes": []},
         check=_check_rule,
         depth="priority checks",
+    ),
+    replace(
+        _BASE,
+        name=ROUTE_TABLE,
+        put=_put(4),
+        embedded={"routes": ROUTE},
+        defaults={"properties.disableBgpRoutePropagation": False},
+        read_only=("properties.subnets", "properties.resourceGuid"),
+        serialised=ROUTE_TABLE,
+        holds=_in_use("Route table", "InUseRouteTableCannotBeDeleted", SUBNET),
+        delete_first=80,
+        view=_view_route_table,
+        depth="routes inline and as children, back references, refuses deletion in use",
+    ),
+    replace(
+        _BASE,
+        name=ROUTE,
+        put=_put(4),
+        patch=None,
+        location=None,
+        tags=False,
+        required=("properties.nextHopType",),
+        serialised=ROUTE_TABLE,
+        check=_check_route,
+        depth="next hops",
     ),
     replace(
         _BASE,

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
+from azure_emulator.providers import private_endpoints
 from azure_emulator.providers.protocols import STORAGE, SYNCHRONOUS, operation_functions
 from azure_emulator.types import Action, Answer, Call, Change, Patch, Provider, ResourceType, Verb
 
@@ -181,6 +182,7 @@ TYPES = (
         ),
         delete_first=50,
         check=_check_account,
+        view=private_endpoints.show_connections,
         actions={"listKeys": Action(run=_list_keys)},
         depth="global names, sku and kind moves, NFSv3 rules, endpoints, keys",
     ),

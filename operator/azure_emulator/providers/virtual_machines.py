@@ -70,13 +70,16 @@ def _check(change: Change) -> None:
     _check_zone(change)
     _check_os_profile(change)
     _check_scale_set(change)
-    if change.exists:
-        _check_resize(change, size)
-    else:
+    if not change.exists:
         _create(change, size)
     _plan_network(change)
     _plan_os_disk(change, size)
     _plan_data_disks(change, size)
+    # Last, because a refusal must not have taken anything.
+    if change.exists:
+        _check_resize(change, size)
+    else:
+        _take_place(change, size)
 
 
 def _size(change: Change) -> Size:
@@ -188,16 +191,19 @@ def _create(change: Change, size: Size) -> None:
         raise errors.bad_request(
             "InvalidParameter", "Eviction policy can be set only for Azure Spot VMs.", target="evictionPolicy"
         )
-    location = change.body["location"]
-    quota.require(engine, location, quota.cost(size, spot=spot))
-    change.failure = quota.take_capacity(engine, size, location, zone_of(change.body), spot=spot)
-    change.internal["allocated"] = change.failure is None
     change.internal["power"] = "starting"
     properties["vmId"] = engine.guid()
     properties["timeCreated"] = engine.clock.iso(engine.now)
     image = bodies.get(properties, "storageProfile.imageReference")
     if image is not None:
         _resolve_image(engine, image)
+
+
+def _take_place(change: Change, size: Size) -> None:
+    engine, location, spot = change.engine, change.body["location"], quota.is_spot(change.properties)
+    quota.require(engine, location, quota.cost(size, spot=spot))
+    change.failure = quota.take_capacity(engine, size, location, zone_of(change.body), spot=spot)
+    change.internal["allocated"] = change.failure is None
 
 
 def _resolve_image(engine: Engine, image: dict[str, Any]) -> None:

@@ -471,3 +471,52 @@ async def test_writing_again_does_not_make_a_creation_faster(http):
     assert (await http.call("GET", path))[1]["properties"]["provisioningState"] != "Succeeded"
     http.advance(60)
     assert (await http.call("GET", path))[1]["properties"]["provisioningState"] == "Succeeded"
+
+
+async def test_a_vm_takes_interfaces_and_disks_that_exist(http):
+    subnet_id = await subnet(http)
+    compute = "rg/Microsoft.Compute"
+    body = {**LOCATION, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 64}}
+    assert (await http.call("PUT", f"{compute}/disks/data", body))[0] == 202
+    nic_path = f"{NETWORK}/networkInterfaces/nic"
+    interface = await http.put(nic_path, nic(subnet_id))
+    machine = vm(subnet_id, "one")
+    machine["properties"]["networkProfile"] = {"networkInterfaces": [{"id": interface["id"]}]}
+    put = ("PUT", f"{compute}/virtualMachines/one", machine)
+    assert await http.code(*put) == (429, "RetryableError")
+    http.advance(60)
+    disk = (await http.call("GET", f"{compute}/disks/data"))[1]
+    assert disk["properties"]["diskState"] == "Unattached"
+    attached = [{"lun": 0, "createOption": "Attach", "managedDisk": {"id": disk["id"]}}]
+    machine["properties"]["storageProfile"]["dataDisks"] = attached
+    await http.done(put[1], machine)
+    assert (await http.call("GET", f"{compute}/disks/data"))[1]["properties"]["diskState"] == "Attached"
+    assert await http.code("DELETE", f"{compute}/disks/data") == (409, "OperationNotAllowed")
+    other = vm(subnet_id, "two")
+    other["properties"]["storageProfile"]["dataDisks"] = attached
+    assert await http.code("PUT", f"{compute}/virtualMachines/two", other) == (409, "ConflictingUserInput")
+    other = vm(subnet_id, "two")
+    other["properties"]["networkProfile"] = machine["properties"]["networkProfile"]
+    assert await http.code("PUT", f"{compute}/virtualMachines/two", other) == (400, "NicInUse")
+    detached = {"properties": {"storageProfile": {"dataDisks": []}}}
+    assert (await http.call("PATCH", put[1], detached))[0] == 200
+    http.advance(60)
+    assert (await http.call("GET", f"{compute}/disks/data"))[1]["properties"]["diskState"] == "Unattached"
+    await http.call("DELETE", put[1])
+    http.advance(200)
+    assert (await http.call("GET", nic_path))[0] == 200
+    assert (await http.call("DELETE", f"{compute}/disks/data"))[0] == 202
+
+
+async def test_a_refused_write_leaves_nothing_behind(http):
+    subnet_id = await subnet(http)
+    before = len(http.emulator.store.resources)
+    body = vm(subnet_id)
+    body["properties"]["storageProfile"]["dataDisks"] = [
+        {"lun": 0, "createOption": "Attach", "managedDisk": {"id": "/x"}}
+    ]
+    assert (await http.call("PUT", "rg/Microsoft.Compute/virtualMachines/vm", body))[0] == 404
+    bad = vnet(subnets={"nodes": "10.0.0.0/24", "more": "10.0.0.0/25"})
+    assert (await http.call("PUT", VNET, bad))[0] == 400
+    assert len(http.emulator.store.resources) == before
+    assert not http.emulator.store.addresses(subnet_id)

@@ -179,6 +179,21 @@ def test_network(sdk, group):
     assert not list(sdk.resources.resources.list_by_resource_group(group))
 
 
+def test_route_tables(sdk, group):
+    routes = [{"name": "out", "properties": {"addressPrefix": "0.0.0.0/0", "nextHopType": "Internet"}}]
+    table = sdk.network.route_tables.begin_create_or_update(
+        group, "table", {"location": LOCATION, "properties": {"routes": routes}}
+    ).result()
+    assert [route.name for route in table.routes] == ["out"]
+    make_subnet(sdk, group, routeTable={"id": table.id})
+    with pytest.raises(HttpResponseError) as error:
+        sdk.network.route_tables.begin_delete(group, "table")
+    assert code_of(error) == "InUseRouteTableCannotBeDeleted"
+    with pytest.raises(HttpResponseError) as error:
+        make_subnet(sdk, group, routeTable={"id": f"{table.id}-gone"})
+    assert code_of(error) == "InvalidResourceReference"
+
+
 def test_bastion(sdk, group):
     subnet = make_subnet(sdk, group, "10.0.0.0/26", "AzureBastionSubnet")
     pip = sdk.network.public_ip_addresses.begin_create_or_update(
@@ -211,6 +226,8 @@ def test_private_endpoint_and_dns(sdk, group):
     }
     endpoint = sdk.network.private_endpoints.begin_create_or_update(group, "pe", body).result()
     address = endpoint.custom_dns_configs[0].ip_addresses[0]
+    shown = sdk.storage.storage_accounts.get_properties(group, "endpointaccount")
+    assert [one.private_endpoint.id for one in shown.private_endpoint_connections] == [endpoint.id]
     nic = sdk.network.network_interfaces.get(group, endpoint.network_interfaces[0].id.rsplit("/", 1)[1])
     assert nic.ip_configurations[0].private_ip_address == address
     sdk.network.private_dns_zone_groups.begin_create_or_update(

@@ -24,6 +24,10 @@ SDK = {
         "network", "NetworkSecurityGroups", "_create_or_update_initial", "update_tags", "_delete_initial"),
     "Microsoft.Network/networkSecurityGroups/securityRules": (
         "network", "SecurityRules", "_create_or_update_initial", None, "_delete_initial"),
+    "Microsoft.Network/routeTables": (
+        "network", "RouteTables", "_create_or_update_initial", "update_tags", "_delete_initial"),
+    "Microsoft.Network/routeTables/routes": (
+        "network", "Routes", "_create_or_update_initial", None, "_delete_initial"),
     "Microsoft.Network/publicIPAddresses": (
         "network", "PublicIPAddresses", "_create_or_update_initial", "update_tags", "_delete_initial"),
     "Microsoft.Network/natGateways": (
