@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
-from .conftest import Cluster
 
 from local_cluster import ensure_binaries
+
+from .conftest import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 

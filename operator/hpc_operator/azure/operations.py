@@ -85,6 +85,8 @@ class _Following:
     handle: Handle
     done: Callable[[Outcome], None]
     url: str
+    interval: float
+    """Seconds between two questions for the resource itself, as Azure said at the start: its answers say nothing."""
     failures: int = 0
     url_error: AzureError | None = None
     """What the operation URL answered when it stopped being useful."""
@@ -144,8 +146,9 @@ class Operations:
         if key in self._followed:
             self._followed[key].done = done
             return
-        following = self._followed[key] = _Following(handle, done, handle.url)
-        self._schedule(following, self._interval if first is None else first)
+        interval = self._interval if first is None else first
+        following = self._followed[key] = _Following(handle, done, handle.url, interval)
+        self._schedule(following, interval)
         if self._loop is None:
             self._loop = asyncio.get_running_loop().create_task(self._run(), name="operations")
 
@@ -288,7 +291,7 @@ class Operations:
             raise _EndedError(None)
         elif is_final(state):
             raise _EndedError(following.url_error or _resource_error(handle, f"has the provisioning state {state}"))
-        return self._interval
+        return following.interval
 
 
 class _EndedError(Exception):

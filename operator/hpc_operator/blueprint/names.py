@@ -20,7 +20,8 @@ _LONGEST_RESOURCE_GROUP_NAME: Final = 90  # Azure's "Naming rules and restrictio
 _DIGEST_LENGTH: Final = 5
 # Microsoft's "Use tags to organize your Azure resources": Private DNS takes 15, everything else that we make 50.
 _FEW_TAGS: Final = ("Microsoft.Network/privateDnsZones", 15)
-TAG_PREFIX: Final = "azurehpc-"
+# `azure`, `microsoft` and `windows` are reserved as prefixes (Azure REST reference, Tags - Create Or Update).
+TAG_PREFIX: Final = "hpc-"
 OWNERSHIP_TAGS: Final = tuple(
     f"{TAG_PREFIX}{what}" for what in ("environment", "owner", "partition", "generation", "purpose")
 )

@@ -20,6 +20,7 @@ from hpc_operator.graph import Owner, Resource, Step, Text
 
 _STEP: Final = Step.STORAGE
 _ACCOUNT: Final = "netapp"
+_TEBIBYTE: Final = 2**40
 _POOLS: Final = "Microsoft.NetApp/netAppAccounts/capacityPools"
 
 # Microsoft's "Linux NFS mount options best practices for Azure NetApp Files": 256 KiB transfers, hard mounts, and eight
@@ -119,7 +120,8 @@ def _net_app(
     )
     address = volume.ref("properties", "mountTargets", 0, "ipAddress")
     source = Text((address, f":/{name}"))
-    return [pool, volume], MountPoint(source, "nfs", _NET_APP_OPTIONS[spec.protocol], tier.spec.mount_path)
+    capacity = volume.ref("properties", "usageThreshold")
+    return [pool, volume], MountPoint(source, "nfs", _NET_APP_OPTIONS[spec.protocol], tier.spec.mount_path, capacity)
 
 
 def _lustre(site: Site, subnet: Resource, tier: StorageTier, spec: ManagedLustre) -> tuple[list[Resource], MountPoint]:
@@ -138,7 +140,9 @@ def _lustre(site: Site, subnet: Resource, tier: StorageTier, spec: ManagedLustre
     )
     address = file_system.ref("properties", "clientInfo", "mgsAddress")
     source = Text((address, "@tcp:/lustrefs"))
-    return [file_system], MountPoint(source, "lustre", _LUSTRE_OPTIONS, tier.spec.mount_path)
+    capacity = file_system.ref("properties", "storageCapacityTiB")
+    mount = MountPoint(source, "lustre", _LUSTRE_OPTIONS, tier.spec.mount_path, capacity, _TEBIBYTE)
+    return [file_system], mount
 
 
 def _existing_nfs(tier: StorageTier, spec: ExistingNfs) -> MountPoint:

@@ -51,12 +51,18 @@ class MountPoint:
         Mount options.
     path
         Where it is mounted.
+    capacity
+        Where its present capacity will be found; None for what we do not make.
+    capacity_unit
+        Bytes that one unit of `capacity` stands for.
     """
 
     source: Text
     type: str
     options: str
     path: str
+    capacity: Ref | None = None
+    capacity_unit: int = 1
 
 
 @dataclass(frozen=True)

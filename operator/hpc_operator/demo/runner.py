@@ -118,13 +118,12 @@ def _clear_away(stage: Stage, setting: Setting) -> None:
     # Whoever presses Ctrl-C twice wants it gone sooner, not half.
     before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTIONS}
     try:
-        ended = setting.end()
+        stage.say()
+        with stage.working("ended everything that was started"):
+            setting.end()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if ended:
-        stage.say()
-        stage.say(f"Ended: {', '.join(ended)}.")
 
 
 @contextmanager

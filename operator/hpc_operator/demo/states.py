@@ -17,8 +17,8 @@ from hpc_operator.graph import Step
 Json = Any
 
 # The tags that the operator puts on every node; anybody can read them in the portal.
-PARTITION_TAG = "azurehpc-partition"
-GENERATION_TAG = "azurehpc-generation"
+PARTITION_TAG = "hpc-partition"
+GENERATION_TAG = "hpc-generation"
 
 STEP_TITLES = {
     Step.INFRASTRUCTURE: "Infrastructure",

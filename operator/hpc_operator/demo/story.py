@@ -279,8 +279,7 @@ class Story:
 
         def look() -> bool:
             nonlocal stalled_since
-            self._check()
-            seen = self._observer.look(tables)
+            seen = self._look(tables)
             over = take_in(seen)
             if over:
                 timer.stop(seen.clock)
@@ -300,6 +299,14 @@ class Story:
             return False
 
         self._stage.watch(screen, look, LOOK_SECONDS)
+
+    def _look(self, tables: tuple[str, ...]) -> Seen:
+        self._check()
+        try:
+            return self._observer.look(tables)
+        except DemoError:
+            self._check()  # what ended explains more than that it does not answer
+            raise
 
     def _spec(self, kind: str, name: str) -> Json:
         return self._scene.kubectl.json("get", kind, name, "-n", NAMESPACE)["spec"]

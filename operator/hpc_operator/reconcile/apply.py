@@ -37,6 +37,12 @@ class Write:
     body: Mapping[str, Any]
     tried: str
     scopes: frozenset[str]
+    needs: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """The id for comparing."""
+        return self.resource_id.lower()
 
 
 class Applier:
@@ -110,20 +116,21 @@ class Applier:
             return None
         info = self._azure.type_info(resource.type)
         scopes = exclusive_scopes(resource, resource.id, info.exclusive)
+        needs = graph.needs(resource)
         actual = self._memory.observed.get(key)
         if actual is None:
-            return Write(resource.id, "PUT", owned, tried, scopes)
+            return Write(resource.id, "PUT", owned, tried, scopes, needs)
         if (foreign := self._foreign(owned, actual)) is not None:
             self._memory.fail(key, foreign, self._now(), tried)
             return None
         changes = differences(owned, actual, info)
         if provisioning_state(actual) in {"failed", "canceled"}:
             # Azure repairs a failed resource when it is put again as it should be.
-            return Write(resource.id, "PUT", owned, tried, scopes)
+            return Write(resource.id, "PUT", owned, tried, scopes, needs)
         if not changes:
             self._memory.failures.pop(key, None)
             return None
-        return Write(resource.id, info.update, update_body(owned, actual, changes, info), tried, scopes)
+        return Write(resource.id, info.update, update_body(owned, actual, changes, info), tried, scopes, needs)
 
     def _next_deletion(self, resource_id: str, going: Iterable[str], graph: Graph) -> Write | None:
         key = resource_id.lower()
@@ -157,7 +164,11 @@ class Applier:
         return other in inventory and key in inventory and inventory[other].order > inventory[key].order
 
     def _without_conflicts(self, writes: Iterable[Write | None]) -> list[Write]:
-        """Return the writes that may be sent together: for every exclusive scope the first, unless one is under way."""
+        """Return the writes that may be sent together.
+
+        For every exclusive scope that is the first, unless one is under way; and what needs a resource waits until that
+        is written.
+        """
         taken: set[str] = set()
         for handle in self._memory.operations.values():
             info = self._azure.type_info(ArmId.parse(handle.resource_id).type)
@@ -165,13 +176,13 @@ class Applier:
             taken |= self._memory.scopes.get(handle.resource_id.lower(), frozenset())
         chosen: list[Write] = []
         for write in writes:
-            if write is not None and not write.scopes & taken:
+            if write is not None and not write.scopes & taken and not write.needs & {it.key for it in chosen}:
                 taken |= write.scopes
                 chosen.append(write)
         return chosen
 
     async def _send(self, write: Write) -> None:
-        key = write.resource_id.lower()
+        key = write.key
         self._memory.scopes[key] = write.scopes
         self._memory.tried[key] = write.tried
         try:
@@ -195,7 +206,7 @@ class Applier:
                 return await self._azure.delete(write.resource_id)
 
     def _note(self, write: Write, started: Started) -> None:
-        key = write.resource_id.lower()
+        key = write.key
         if started.body is not None and write.verb != "DELETE":
             self._memory.observed[key] = started.body
         if started.operation_url is not None or (started.body is not None and not is_final(started.body)):
@@ -209,7 +220,7 @@ class Applier:
 
     async def _confirm_deletion(self, write: Write) -> None:
         """Look whether a deletion without an operation is done; some answers do not say."""
-        key = write.resource_id.lower()
+        key = write.key
         try:
             body = await self._azure.get(write.resource_id)
         except AzureError as error:

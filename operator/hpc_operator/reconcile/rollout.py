@@ -12,8 +12,8 @@ from typing import Any
 
 from hpc_operator.graph import NodeSet
 
-PARTITION_TAG = "azurehpc-partition"
-GENERATION_TAG = "azurehpc-generation"
+PARTITION_TAG = "hpc-partition"
+GENERATION_TAG = "hpc-generation"
 
 
 class NodeState(StrEnum):

@@ -9,7 +9,7 @@ from typing import Any
 from hpc_operator.graph import ArmId, Graph, Resource
 from hpc_operator.reconcile.memory import Memory
 
-ENVIRONMENT_TAG = "azurehpc-environment"
+ENVIRONMENT_TAG = "hpc-environment"
 
 _FINAL = frozenset({"", "succeeded", "failed", "canceled"})
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment, StorageTier
 from hpc_operator.arm import AzureError, ErrorClass
-from hpc_operator.blueprint import Blueprint
+from hpc_operator.blueprint import Blueprint, MountPoint
 from hpc_operator.blueprint.validation import Problem
 from hpc_operator.graph import NodeSet, Owner, Resource, Step, UnresolvedError, resolve
 from hpc_operator.reconcile.memory import Memory
@@ -125,17 +125,17 @@ def tier_status(facts: Facts, tier: StorageTier, before: Status) -> Status:
         return refused(tier, problem.reason, problem.message, before)
     if tier.deleting or facts.wanted is None:
         return _leaving(tier, facts, owner, before)
-    resources = [item for item in facts.wanted.graph if item.owner == owner]
     verdict = Verdict(message="The file system is ready to be mounted")
-    for resource in resources:
-        _add_up(verdict, _resource_verdict(facts, resource))
+    for resource in facts.wanted.graph:
+        if resource.owner == owner:
+            _add_up(verdict, _resource_verdict(facts, resource))
     result = {**before, **_base(tier, verdict, before)}
     mount = facts.wanted.mounts.get(tier.metadata.name)
     if mount is not None and (source := _resolved(mount.source, facts.memory)):
         result["mount"] = {"source": source, "type": mount.type, "options": mount.options}
     else:
         result.pop("mount", None)
-    if capacity := _capacity(tier, resources, facts):
+    if capacity := _capacity(mount, facts.memory):
         result["capacity"] = capacity
     return result
 
@@ -375,15 +375,13 @@ def _counts(nodes: Sequence[Node], generation: str, desired: int) -> dict[str, i
     }
 
 
-def _capacity(tier: StorageTier, resources: Sequence[Resource], facts: Facts) -> str:
-    """Return the capacity that the file system has now, as Azure tells it."""
-    for resource in resources:
-        properties = (facts.memory.observed.get(resource.id.lower()) or {}).get("properties") or {}
-        if tier.spec.net_app_files is not None and "usageThreshold" in properties:
-            return f"{int(properties['usageThreshold']) // 2**40}Ti"
-        if tier.spec.managed_lustre is not None and "storageCapacityTiB" in properties:
-            return f"{int(properties.get('currentStorageCapacityTiB') or properties['storageCapacityTiB'])}Ti"
-    return ""
+def _capacity(mount: MountPoint | None, memory: Memory) -> str:
+    """Return the capacity that the file system has now, as Azure tells it; empty where it does not."""
+    if mount is None or mount.capacity is None or (found := _resolved(mount.capacity, memory)) is None:
+        return ""
+    size = int(float(found) * mount.capacity_unit)
+    unit, name = (2**40, "Ti") if size % 2**40 == 0 else (2**30, "Gi")
+    return f"{size // unit}{name}"
 
 
 def _resolved(value: Any, memory: Memory) -> str | None:

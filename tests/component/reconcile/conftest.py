@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from azure.core.credentials import AccessToken
-from azure_emulator import Emulator
 
+from azure_emulator import Emulator
 from hpc_operator.azure import AzureClient
 from hpc_operator.kubernetes_host.cache import ObjectCache
 from hpc_operator.kubernetes_host.queue import KeyQueue
@@ -55,18 +55,26 @@ class InMemoryCluster:
         key = (manifest["kind"], manifest["metadata"]["name"])
         old = self.objects.get(key)
         number = next(self._numbers)
-        metadata = old["metadata"] if old else {
-            "uid": f"uid-{number}", "generation": 0, "creationTimestamp": f"2026-01-01T00:00:{number:02d}Z",
-            "namespace": "hpc",
-        }
+        metadata = (
+            old["metadata"]
+            if old
+            else {
+                "uid": f"uid-{number}",
+                "generation": 0,
+                "creationTimestamp": f"2026-01-01T00:00:{number:02d}Z",
+                "namespace": "hpc",
+            }
+        )
         generation = metadata["generation"] + (old is None or old["spec"] != manifest["spec"])
-        self._store({
-            "apiVersion": "azurehpc.io/v1alpha1",
-            "kind": key[0],
-            "metadata": {**metadata, **manifest["metadata"], "generation": generation},
-            "spec": manifest["spec"],
-            **({"status": old["status"]} if old and "status" in old else {}),
-        })
+        self._store(
+            {
+                "apiVersion": "azurehpc.io/v1alpha1",
+                "kind": key[0],
+                "metadata": {**metadata, **manifest["metadata"], "generation": generation},
+                "spec": manifest["spec"],
+                **({"status": old["status"]} if old and "status" in old else {}),
+            }
+        )
 
     def edit(self, kind: str, name: str, **spec: Any) -> None:
         old = self.objects[kind, name]
@@ -84,7 +92,9 @@ class InMemoryCluster:
 
     def condition(self, kind: str, name: str, condition: str = "Ready") -> Mapping[str, Any]:
         found = self.status(kind, name).get("conditions", [])
-        return next((item for item in found if item["type"] == condition), {"status": "absent", "reason": "", "message": ""})
+        return next(
+            (item for item in found if item["type"] == condition), {"status": "absent", "reason": "", "message": ""}
+        )
 
     def _store(self, raw: dict[str, Any]) -> None:
         raw = {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(next(self._numbers))}}
@@ -150,12 +160,14 @@ class World:
         deadline = time.monotonic() + seconds
         while not condition():
             left = deadline - time.monotonic()
-            assert left > 0, f"never came true; environments: { {k: v.get('status') for k, v in self.cluster.objects.items()} }"
+            assert left > 0, (
+                f"never came true; environments: { {k: v.get('status') for k, v in self.cluster.objects.items()} }"
+            )
             await self._one_pass(min(left, 1.0))
 
     async def settle(self) -> None:
-        """Reconcile until nothing is due for a second."""
-        while await self._one_pass(1.0):
+        """Reconcile until nothing is due for a while: 240 emulated seconds, more than any wait between polls."""
+        while await self._one_pass(0.4):
             pass
 
     async def _one_pass(self, patience: float) -> bool:
@@ -186,7 +198,10 @@ class World:
 
     def make_reconciler(self) -> Reconciler:
         return Reconciler(
-            self.azure, self.cluster, subscription_id=SUBSCRIPTION, drift_seconds=600.0,
+            self.azure,
+            self.cluster,
+            subscription_id=SUBSCRIPTION,
+            drift_seconds=600.0,
             may_go=lambda node: self.may_go(node.name),
         )
 
@@ -225,7 +240,9 @@ def tier(name="climate-home", environment="climate", path="/home", **spec):
         "kind": "StorageTier",
         "metadata": {"name": name},
         "spec": {
-            "environmentRef": {"name": environment}, "purpose": "Home", "mountPath": path,
+            "environmentRef": {"name": environment},
+            "purpose": "Home",
+            "mountPath": path,
             **(spec or {"netAppFiles": {"serviceLevel": "Premium", "capacity": "4Ti"}}),
         },
     }
@@ -245,4 +262,9 @@ def partition(name="climate-hpc", environment="climate", **spec):
     }
 
 
-QUICKSTART = (environment(), tier(), tier("climate-scratch", path="/scratch", managedLustre={"capacity": "8Ti"}), partition())
+QUICKSTART = (
+    environment(),
+    tier(),
+    tier("climate-scratch", path="/scratch", managedLustre={"capacity": "8Ti"}),
+    partition(),
+)

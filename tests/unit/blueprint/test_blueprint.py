@@ -178,7 +178,7 @@ def test_no_body_holds_a_secret(example):
 
 def test_every_resource_that_takes_tags_says_whose_it_is(example):
     untagged = {"subnets", "roleAssignments", "privateDnsZoneGroups"}
-    tags = {"team": "a", "AzureHPC-Owner": "nobody"}
+    tags = {"team": "a", "HPC-Owner": "nobody"}
     blueprint = example.blueprint(example.environment(tags=tags), tiers=[example.tier(), example.lustre()])
     for resource in blueprint.graph:
         found = resource.body.get("tags")
@@ -186,12 +186,12 @@ def test_every_resource_that_takes_tags_says_whose_it_is(example):
             assert found is None
             continue
         assert found["team"] == "a"
-        assert found["azurehpc-environment"] == "hpc/climate"
-        assert found["azurehpc-owner"] == str(resource.owner)
-        assert "AzureHPC-Owner" not in found
+        assert found["hpc-environment"] == "hpc/climate"
+        assert found["hpc-owner"] == str(resource.owner)
+        assert "HPC-Owner" not in found
     node = blueprint.node_sets[0]
-    assert node.body["tags"]["azurehpc-partition"] == "climate-hpc"
-    assert node.body["tags"]["azurehpc-generation"] == node.generation
+    assert node.body["tags"]["hpc-partition"] == "climate-hpc"
+    assert node.body["tags"]["hpc-generation"] == node.generation
 
 
 def test_private_dns_gets_no_more_tags_than_it_takes(example):
@@ -199,7 +199,7 @@ def test_private_dns_gets_no_more_tags_than_it_takes(example):
     blueprint = example.blueprint(example.environment(tags=tags))
     zone = example.find(blueprint, "privateDnsZones").body["tags"]
     assert len(zone) == 15
-    assert {"azurehpc-environment", "azurehpc-owner"} <= zone.keys()
+    assert {"hpc-environment", "hpc-owner"} <= zone.keys()
     assert len(example.find(blueprint, "virtualNetworks").body["tags"]) == 17
 
 

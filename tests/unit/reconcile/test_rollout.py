@@ -90,7 +90,7 @@ def test_only_machines_with_our_partition_tag_are_nodes():
         {
             "id": "/b",
             "name": "p-new-1",
-            "tags": {"azurehpc-partition": "p", "azurehpc-generation": "new"},
+            "tags": {"hpc-partition": "p", "hpc-generation": "new"},
             "properties": {"provisioningState": "Creating", "virtualMachineScaleSet": {"id": "/X"}},
         },
     ]
