@@ -93,7 +93,11 @@ def _run(_: argparse.Namespace) -> int:
         print(f"hpc-operator: {error}", file=sys.stderr)
         return 2
     logs.configure(settings.log_format, settings.log_level)
-    asyncio.run(_serve(settings))
+    try:
+        asyncio.run(_serve(settings))
+    except SettingsError as error:
+        print(f"hpc-operator: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -103,6 +107,7 @@ async def _serve(settings: Settings) -> None:
     from hpc_operator.azure import AzureClient  # noqa: PLC0415
     from hpc_operator.kubernetes_host.host import Host  # noqa: PLC0415
     from hpc_operator.reconcile.environment import Reconciler  # noqa: PLC0415
+    from hpc_operator.settings import SettingsError  # noqa: PLC0415
     from hpc_operator.slurm.scheduler import may_go  # noqa: PLC0415
 
     async with AzureClient(settings.arm_endpoint, settings.subscription_id) as azure:
@@ -122,7 +127,11 @@ async def _serve(settings: Settings) -> None:
         collector = metrics.OperatorCollector(
             lambda: azure.requests, lambda: host.cluster.writes if host.cluster else {}, lambda: len(host.queue)
         )
-        server = await metrics.serve(settings.metrics_address, collector, lambda: host.started)
+        try:
+            server = await metrics.serve(settings.metrics_address, collector, lambda: host.started)
+        except OSError as error:
+            msg = f"HPC_METRICS_ADDRESS cannot be used ({error.strerror}): write another host:port"
+            raise SettingsError(msg) from error
         logger.info("azure-hpc-operator %s serves %s", version("azure-hpc-operator"), settings.arm_endpoint)
         try:
             await host.run()

@@ -23,6 +23,7 @@ class Cluster:
 
     kubeconfig: Path
     kubectl_binary: Path
+    server: LocalCluster
 
     def kubectl(
         self,
@@ -55,8 +56,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A real API server with nothing installed but what other tests of the session left."""
-    with LocalCluster(directory=tmp_path_factory.mktemp("cluster")) as running:
-        yield Cluster(running.kubeconfig, ensure_binaries(("kubectl",))["kubectl"])
+    with LocalCluster(directory=tmp_path_factory.mktemp("cluster"), audit_log=True) as running:
+        yield Cluster(running.kubeconfig, ensure_binaries(("kubectl",))["kubectl"], running)
 
 
 @pytest.fixture(scope="session")

@@ -130,7 +130,7 @@ def service_account(crd_cluster: Cluster, tmp_path_factory: pytest.TempPathFacto
     """A kubeconfig with the rights that the chart gives, and no other."""
     helm = str(ensure_binaries(("helm",))["helm"])
     environ = os.environ | {"KUBECONFIG": str(crd_cluster.kubeconfig)}
-    release = ["--namespace", NAMESPACE, "operator-under-test"]
+    release = ["--namespace", NAMESPACE, "azure-hpc-operator"]
     subprocess.run(
         [
             helm,
@@ -142,8 +142,6 @@ def service_account(crd_cluster: Cluster, tmp_path_factory: pytest.TempPathFacto
             f"azure.subscriptionId={SUBSCRIPTION}",
             "--set",
             "crds.enabled=false",
-            "--set",
-            "fullnameOverride=azure-hpc-operator",
         ],
         env=environ,
         check=True,
@@ -258,7 +256,7 @@ def test_a_life_through_kubectl(objects: Objects, operator: Operator, azure: Azu
     objects.wait_ready("hpcenv", "climate")
     objects.wait_ready("hpcst", "climate-home")
     objects.wait_ready("hpcpart", "climate-hpc")
-    header, row = objects.kubectl("get", "hpcenvironments").splitlines()
+    header, _ = objects.kubectl("get", "hpcenvironments").splitlines()
     assert header.split() == ["NAME", "READY", "STEP", "RESOURCES", "NODES", "JOBS", "COST/H", "AGE"]
     eventually(lambda: objects.kubectl("get", "hpcenvironments").splitlines()[1].split()[2] == "-")
     ready, total = objects.kubectl("get", "hpcenvironments").splitlines()[1].split()[3].split("/")
@@ -360,13 +358,13 @@ def test_a_second_tier_on_the_same_path_is_refused_before_any_write(
 
 
 def test_an_api_server_that_goes_away_is_waited_for(
-    objects: Objects, operator: Operator, azure: Azure, api_server: Any
+    objects: Objects, operator: Operator, azure: Azure
 ) -> None:
     objects.apply(*manifests())
     eventually(lambda: len([entry for entry in azure.writes() if objects.namespace in entry["path"]]) >= 4)
-    api_server.pause_api_server()
+    objects.cluster.server.pause_api_server()
     eventually(lambda: "cannot be reached" in operator.log.read_text(), 60, "the log says that the API server is gone")
-    api_server.resume_api_server()
+    objects.cluster.server.resume_api_server()
     eventually(lambda: objects.kubectl("get", "hpcenv", check=False), 60)
     objects.wait_ready("hpcenv", "climate")
     assert operator.process is not None
@@ -379,9 +377,11 @@ def test_an_azure_that_refuses_us_is_named_in_a_condition(objects: Objects, oper
         "POST",
         {
             "path": f"{objects.namespace}_climate",
-            "status": 403,
-            "code": "AuthorizationFailed",
-            "message": "The client does not have authorization to perform action",
+            "answer": {
+                "status": 403,
+                "code": "AuthorizationFailed",
+                "message": "The client does not have authorization to perform action",
+            },
             "count": 2,
         },
     )
@@ -393,12 +393,12 @@ def test_an_azure_that_refuses_us_is_named_in_a_condition(objects: Objects, oper
     azure.ask("faults", "DELETE")
 
 
-def test_the_rights_of_the_chart_are_all_used_and_enough(objects: Objects, operator: Operator, api_server: Any) -> None:
+def test_the_rights_of_the_chart_are_all_used_and_enough(objects: Objects, operator: Operator) -> None:
     """Runs last: the audit log has what the operator did in all tests before."""
     used: set[tuple[str, str, str]] = set()
     refused: set[tuple[str, str, str]] = set()
     name = f"system:serviceaccount:{NAMESPACE}:azure-hpc-operator"
-    for line in api_server.audit_log.read_text().splitlines():
+    for line in objects.cluster.server.audit_log.read_text().splitlines():
         entry = json.loads(line)
         if entry["user"]["username"] != name or "objectRef" not in entry or entry["stage"] != "ResponseComplete":
             continue

@@ -463,7 +463,9 @@ class LoginAddress(Model):
     """Where one login node is reached."""
 
     name: str = Field(description="Name of the login node.", max_length=64)
-    private_ip_address: str = Field("", description="Its address in the private network.", max_length=64)
+    private_ip_address: str = Field(
+        "", description="Its address in the private network.", max_length=64, alias="privateIPAddress"
+    )
 
 
 class HPCEnvironmentStatus(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -67,12 +68,16 @@ class Host:
             await self._take_in_everything()
             parts = [asyncio.create_task(self._work(reconcile), name=f"worker-{n}") for n in range(self._workers)]
             parts.append(asyncio.create_task(self._sweep(), name="sweep"))
-            parts.append(asyncio.create_task(self._watch(stop), name="watch"))
+            watch = asyncio.create_task(self._watch(stop), name="watch")
+            parts.append(watch)
             self.started = True
             try:
                 done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
                 for part in done:
-                    part.result()
+                    # At its end kopf cancels what is under way: that is no failure of the part.
+                    if not part.cancelled():
+                        part.result()
+                await watch
             finally:
                 for part in parts:
                     part.cancel()
@@ -188,6 +193,14 @@ def _settings() -> kopf.OperatorSettings:
     return settings
 
 
+def _message(error: client.ApiException) -> str:
+    """Return the sentence in the Status object that the API server answers with."""
+    try:
+        return str(json.loads(error.body or "{}").get("message", ""))
+    except ValueError:
+        return str(error.body)[:300]
+
+
 def _explain(error: Exception) -> str:
     """Return an error of the API server in words that say what to do."""
     if isinstance(error, client.ApiException):
@@ -197,7 +210,7 @@ def _explain(error: Exception) -> str:
             return (
                 f"the API server refuses us ({error.status} {error.reason}): check ServiceAccount and RBAC of the chart"
             )
-        return f"the API server answers {error.status} {error.reason}"
+        return f"the API server answers {error.status} {error.reason}: {_message(error)}"
     if isinstance(error, aiohttp.ClientError | TimeoutError):
         return f"the API server cannot be reached ({error or type(error).__name__})"
     return f"{type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 
 from hpc_operator.reconcile.ports import Key
@@ -46,10 +47,10 @@ class KeyQueue:
                 self._processing.add(key)
                 return key
             self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                # No task of its own, as wait_for() makes: kopf ends every task that was started after it.
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
 
     def done(self, key: Key) -> None:
         """Allow a key to be given out again."""

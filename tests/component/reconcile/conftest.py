@@ -12,11 +12,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 from azure.core.credentials import AccessToken
 
 from azure_emulator import Emulator
 from hpc_operator.azure import AzureClient
+from hpc_operator.crds import render
 from hpc_operator.kubernetes_host.cache import ObjectCache
 from hpc_operator.kubernetes_host.queue import KeyQueue
 from hpc_operator.reconcile.environment import Reconciler
@@ -38,6 +41,22 @@ class StaticCredential:
 
     async def __aexit__(self, *error):
         pass
+
+
+def _strict(schema: Any) -> Any:
+    """Return a schema that refuses undeclared fields, as server-side apply does."""
+    if isinstance(schema, dict):
+        closed = {key: _strict(value) for key, value in schema.items()}
+        return {**closed, "additionalProperties": False} if "properties" in schema else closed
+    return [_strict(item) for item in schema] if isinstance(schema, list) else schema
+
+
+STATUS_SCHEMAS = {
+    manifest["spec"]["names"]["kind"]: _strict(
+        manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    )
+    for manifest in (yaml.safe_load(text) for text in render().values())
+}
 
 
 class InMemoryCluster:
@@ -134,6 +153,7 @@ class InMemoryCluster:
         return (self.cache.raw(resource) or {}).get("status") or {}
 
     async def write_status(self, resource, status: Mapping[str, Any]) -> None:
+        jsonschema.validate(status, STATUS_SCHEMAS[type(resource).__name__])
         self.status_writes.append((f"{type(resource).__name__}/{resource.metadata.name}", status))
         raw = self.objects.get((type(resource).__name__, resource.metadata.name))
         if raw is not None:
