@@ -235,8 +235,8 @@ class RollingOut:
         self.looks_ready += states.condition(partition, "Ready").get("status") == "True"
 
     def _size(self, life: Life) -> str:
-        # A node that was made and not listed yet can only be one of the new ones.
-        return self._sizes.get((life.name, life.made), self._new_size)
+        # Between two lists a node may come or go.
+        return self._sizes.get((life.name, life.made), self._new_size if self._is_new(life) else self._old_size)
 
     def _is_new(self, life: Life) -> bool:
         return life.made >= self._timer.since
