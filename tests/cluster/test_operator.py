@@ -317,13 +317,14 @@ def test_a_killed_operator_goes_on_and_creates_everything_once(
     def ours() -> list[dict[str, Any]]:
         return [entry for entry in azure.writes(since) if group in entry["path"].lower()]
 
-    objects.apply(*manifests())
+    environment, home, hpc = manifests()
+    objects.apply(home, hpc, environment)  # the environment last: what comes later would be an edit
     eventually(lambda: len(ours()) >= after)
     operator.kill()
     operator.start()
     objects.wait_ready("hpcenv", "climate")
     created = Counter(entry["path"].lower() for entry in ours() if entry["method"] == "PUT" and entry["status"] < 300)
-    assert set(created.values()) == {1}
+    assert {path: count for path, count in created.items() if count > 1} == {}
 
 
 def test_what_needs_an_environment_waits_for_it(objects: Objects, operator: Operator, azure: Azure) -> None:
@@ -417,7 +418,8 @@ def test_the_rights_of_the_chart_are_all_used_and_enough(objects: Objects, opera
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert not refused
+    # A restarted API server refuses everything until it has read its roles again.
+    assert not refused - used
     assert used <= granted
     needless = granted - used
     # `get` on an object is asked for only after a conflict on its finalizers.
