@@ -36,7 +36,7 @@ class AzureError(Exception):
     Parameters
     ----------
     message
-        Azure's own words.
+        Azure's own words, where it helps with a sentence of ours.
     code
         `error.code`, such as `SkuNotAvailable`; `Unreachable` where no answer came.
     status
@@ -76,7 +76,7 @@ class Started:
     body
         The resource as the answer showed it, None where it had no body.
     operation_url
-        Where the long-running operation can be asked, None where the answer was final or Azure gave no URL.
+        Where the long-running operation can be asked; empty where Azure gave no URL, None where the answer was final.
     retry_after
         Seconds that Azure asked us to wait before asking.
     """
@@ -169,6 +169,9 @@ class Azure(Protocol):
 
     async def list_virtual_machines(self, resource_group_id: str) -> list[Mapping[str, Any]]:
         """Return the bodies of all virtual machines of a resource group, an empty list if there is no such group."""
+
+    async def list_resource_ids(self, resource_group_id: str) -> list[str]:
+        """Return the ids of everything in a resource group, an empty list if there is no such group."""
 
     async def virtual_machine_error(self, resource_id: str) -> AzureError:
         """Return why a virtual machine is in the state Failed."""

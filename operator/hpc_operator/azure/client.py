@@ -154,14 +154,24 @@ class AzureClient:
 
     async def list_virtual_machines(self, resource_group_id: str) -> list[Mapping[str, Any]]:
         """Return the bodies of all virtual machines of a resource group, an empty list if there is no such group."""
+        return await self._in_group(resource_group_id, table.COMPUTE, "virtual_machines", "list")
+
+    async def list_resource_ids(self, resource_group_id: str) -> list[str]:
+        """Return the ids of everything in a resource group, an empty list if there is no such group."""
+        found = await self._in_group(resource_group_id, table.RESOURCES, "resources", "list_by_resource_group")
+        return [str(item["id"]) for item in found]
+
+    async def _in_group(
+        self, resource_group_id: str, sdk: table.Sdk, group: str, operation: str
+    ) -> list[Mapping[str, Any]]:
         arm_id = ArmId.parse(resource_group_id)
         try:
-            pages = await self._pages(arm_id, table.COMPUTE, "virtual_machines", "list", arm_id.resource_group)
+            pages = await self._pages(arm_id, sdk, group, operation, arm_id.resource_group)
         except AzureError as error:
             if _is_absent(error):
                 return []
             raise
-        return [machine for page in pages for machine in page.get("value", [])]
+        return [item for page in pages for item in page.get("value", [])]
 
     async def virtual_machine_error(self, resource_id: str) -> AzureError:
         """Return why a virtual machine is in the state Failed."""

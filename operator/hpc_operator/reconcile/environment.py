@@ -124,8 +124,8 @@ class Reconciler:
             return max(0.0, memory.failures["azure"].due - _now()) if memory.failures["azure"].due != math.inf else 60.0
 
     async def _pass(self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory) -> float | None:
-        problems = self._problems(snapshot, environment)
-        if owner_of(environment) in problems and not environment.deleting:
+        problems = {} if environment.deleting else self._problems(snapshot, environment)
+        if owner_of(environment) in problems:
             await self._write_problems(snapshot, environment, problems)
             return None
         await self._add_finalizers(snapshot, environment, problems)
@@ -297,10 +297,25 @@ class Reconciler:
         held = {owner.name for owner in scope.problems if owner.kind == ComputePartition.__name__}
         await nodes.remove(node for node in nodes.nodes() if node.partition not in wanted | held and self._may_go(node))
         in_use = self._used_by_nodes(scope, nodes.nodes())
+        going = await self._without_foreign(scope, memory, going)
         await applier.delete([item for item in going if item.lower() not in in_use], scope.full.graph)
         for item in going:
             if memory.observed.get(item.lower(), ...) is None and item.lower() not in memory.operations:
                 memory.inventory.pop(item.lower(), None)
+
+    async def _without_foreign(self, scope: Scope, memory: Memory, going: list[str]) -> list[str]:
+        """Return what may be deleted: the resource group last, and only if nothing of somebody else's is in it."""
+        group = scope.full.resource_group_id
+        if [item.lower() for item in going] != [group.lower()] or memory.operations:
+            return [item for item in going if item.lower() != group.lower()]
+        foreign = await self._azure.list_resource_ids(group)
+        if not foreign:
+            return going
+        memory.inventory[group.lower()] = memory.inventory[group.lower()].model_copy(update={"state": State.KEPT})
+        message = "Kept the resource group, because it holds what is not of this environment: " + ", ".join(foreign)
+        logger.info("%s: %s", scope.environment.metadata.name, message)
+        await self._cluster.emit(scope.environment, "Normal", "ResourceGroupKept", message)
+        return []
 
     def _used_by_nodes(self, scope: Scope, nodes: Iterable[Node]) -> set[str]:
         """Return the lower-case ids of what nodes that still exist stand upon."""
@@ -394,7 +409,7 @@ class Reconciler:
         kept = [
             item.id
             for item in memory.inventory.values()
-            if item.state == State.KEPT and (item.owner == owner or isinstance(resource, HPCEnvironment))
+            if item.state == State.KEPT and item.needs and (item.owner == owner or isinstance(resource, HPCEnvironment))
         ]
         if kept:
             message = "Kept in Azure, because deletionPolicy is Retain: " + ", ".join(sorted(kept))

@@ -101,7 +101,7 @@ def environment_status(facts: Facts, before: Status) -> Status:
         "step": step,
         "summary": _environment_summary(facts),
         "resources": [
-            item.model_dump(by_alias=True, exclude_defaults=True)
+            item.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             for item in sorted(memory.inventory.values(), key=lambda item: item.id.lower())
         ],
         "operations": [
