@@ -189,7 +189,7 @@ class Azure(Protocol):
         done
             Called in the event loop with how it ended.
         retry_after
-            Seconds before the first question.
+            Seconds before the first question; 0 asks at once, None waits as long as is usual.
         """
 
     def forget(self, resource_id: str) -> None:

@@ -146,9 +146,9 @@ class Operations:
         if key in self._followed:
             self._followed[key].done = done
             return
-        interval = self._interval if first is None else first
+        interval = first or self._interval
         following = self._followed[key] = _Following(handle, done, handle.url, interval)
-        self._schedule(following, interval)
+        self._schedule(following, interval if first is None else first)
         if self._loop is None:
             self._loop = asyncio.get_running_loop().create_task(self._run(), name="operations")
 

@@ -229,7 +229,8 @@ class Reconciler:
         memory.loaded = True
         memory.inventory = {item.id.lower(): item for item in environment.status.resources}
         for operation in environment.status.operations:
-            applier.follow(Handle(operation.id, operation.verb, operation.url, operation.start_time))
+            handle = Handle(operation.id, operation.verb, operation.url, operation.start_time)
+            applier.follow(handle, retry_after=0.0)  # nobody has asked since the process before this one ended
 
     def _digest_outcomes(self, memory: Memory) -> None:
         outcomes, memory.outcomes[:] = list(memory.outcomes), []
