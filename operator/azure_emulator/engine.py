@@ -621,12 +621,14 @@ class Engine:
             return
         if operation.status == "Succeeded":
             resource.state, resource.complete = "Succeeded", True
+            resource.internal.pop("failure", None)
             if kind.finished is not None and operation.verb in ("PUT", "PATCH"):
                 kind.finished(self, resource, operation)
         elif operation.verb == "DELETE" and kind.name == RESOURCE_GROUP:
             resource.state = str(operation.arguments.get("state", "Succeeded"))
         else:
             resource.state = "Failed"
+            resource.internal["failure"] = operation.failure
             # The contract asks that a failed update goes back to the values before it (async-api-reference.md).
             if operation.before is not None and resource.id == operation.resource:
                 resource.body = operation.before

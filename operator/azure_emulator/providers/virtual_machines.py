@@ -530,6 +530,9 @@ def instance_view(engine: Engine, vm: Resource) -> dict[str, Any]:
     statuses: list[dict[str, Any]] = [
         {"code": f"ProvisioningState/{state}", "level": level, "displayStatus": shown_state, "time": moment}
     ]
+    if state == "failed" and (failure := vm.internal.get("failure")):
+        # As Azure shows it, for example `ProvisioningState/failed/AllocationFailed`.
+        statuses[0] |= {"code": f"ProvisioningState/failed/{failure['code']}", "message": failure["message"]}
     power = vm.internal.get("power")
     if power and state != "failed":
         statuses.append({"code": f"PowerState/{power}", "level": "Info", "displayStatus": f"VM {power}"})

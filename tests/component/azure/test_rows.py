@@ -383,7 +383,6 @@ async def test_an_operation_that_fails_at_its_end(azure, emulator):
     assert (ended.error.code, ended.error.error_class) == ("AllocationFailed", ErrorClass.CAPACITY)
 
 
-@pytest.mark.xfail(reason="the emulator's instance view does not tell the code of a failure yet", strict=False)
 async def test_why_a_machine_failed(azure, emulator):
     await fail_to_allocate(azure, emulator)
     assert (await azure.virtual_machine_error(VM)).code == "AllocationFailed"
