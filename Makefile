@@ -38,12 +38,21 @@ test: $(STAMP) ## run all tests, those with a real API server too
 test-fast: $(STAMP) ## run the tests that need no API server
 	@$(BIN)/pytest -m "not cluster"
 
-lint: $(STAMP) ## ruff, mypy, import directions, and whether generated files are in step
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
+lint: $(STAMP) ## ruff, mypy, import directions, helm lint, and whether generated files are in step
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
 	@$(BIN)/mypy
-	@PYTHONPATH=operator $(BIN)/lint-imports
+	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory check-generated
+	@"$$($(BIN)/python -m local_cluster binaries helm)" lint --strict --quiet charts/azure-hpc-operator
+
+generate: $(STAMP) ## make the CRDs, their copy in the chart, and the field reference anew from the models
+	@$(BIN)/hpc-operator crds --write .
+	@charts/sync-crds.sh
+
+check-generated: $(STAMP)
+	@$(BIN)/hpc-operator crds --check .
+	@charts/sync-crds.sh --check
 
 format: $(STAMP) ## format the code
 	@$(BIN)/ruff check --fix

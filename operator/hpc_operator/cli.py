@@ -37,10 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the operator against the current cluster")
     run.set_defaults(run=_run)
 
-    crds = commands.add_parser("crds", help="print the CRDs, or write or check them in a folder")
+    crds = commands.add_parser("crds", help="print the CRDs, or write or check them and their reference")
     where = crds.add_mutually_exclusive_group()
-    where.add_argument("--write", metavar="DIR", type=Path, help="write one file per kind into DIR")
-    where.add_argument("--check", metavar="DIR", type=Path, help="exit with 1 if the files in DIR are out of step")
+    where.add_argument("--write", metavar="DIR", type=Path, help="write DIR/crds and DIR/docs/reference")
+    where.add_argument("--check", metavar="DIR", type=Path, help="exit with 1 if these are out of step")
     crds.set_defaults(run=_crds)
 
     trial = commands.add_parser("try", help="try it on this machine: a real API server and an emulated Azure")
@@ -62,14 +62,19 @@ def _version(_: argparse.Namespace) -> int:
 
 def _crds(options: argparse.Namespace) -> int:
     from hpc_operator import crds  # noqa: PLC0415 - `run` must not pay for it
+    from hpc_operator.crds import reference  # noqa: PLC0415
 
     if options.write is not None:
-        crds.write(options.write)
+        crds.write(options.write / "crds")
+        reference.write(options.write / "docs" / "reference")
         return 0
     if options.check is not None:
-        stale = crds.check(options.check)
-        for name in stale:
-            print(f"{options.check / name} is out of step with the models: run `make generate`", file=sys.stderr)
+        stale = [
+            *(options.check / "crds" / name for name in crds.check(options.check / "crds")),
+            *(options.check / "docs/reference" / name for name in reference.check(options.check / "docs/reference")),
+        ]
+        for path in stale:
+            print(f"{path} is out of step with the models: run `make generate`", file=sys.stderr)
         return 1 if stale else 0
     print("---\n".join(crds.render().values()), end="")
     return 0

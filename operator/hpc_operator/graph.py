@@ -160,7 +160,9 @@ def references(value: Json) -> Iterator[Ref]:
     elif isinstance(value, Text):
         yield from (part for part in value.parts if isinstance(part, Ref))
     elif isinstance(value, Mapping):
-        for item in value.values():
+        for key, item in value.items():
+            if key.startswith("/"):
+                yield Ref(key)  # ARM takes ids as keys too, as in `userAssignedIdentities`
             yield from references(item)
     elif isinstance(value, list | tuple):
         for item in value:

@@ -72,6 +72,11 @@ def test_references_are_the_dependencies():
     assert graph.depth[nic.id.lower()] == 3
 
 
+def test_an_id_as_a_key_is_a_reference_too():
+    machine = resource(f"{GROUP}/providers/Microsoft.Compute/virtualMachines/m", {"identity": {"of": {VAULT: {}}}})
+    assert VAULT.lower() in machine.needs
+
+
 def test_a_referenced_resource_needs_no_parent_of_ours():
     assert resource(SUBNET, referenced=True).needs == frozenset()
 

@@ -382,7 +382,7 @@ def how_to_go_on(stage: Stage, scene: Scene, kubeconfig: Path) -> None:
         f"kubectl get hpcenvironments,storagetiers,computepartitions -n {NAMESPACE}",
         f"kubectl describe hpcenvironment {ENVIRONMENT} -n {NAMESPACE}",
         f"kubectl scale computepartition {PARTITION} -n {NAMESPACE} --replicas=5",
-        f"kubectl delete storagetier climate-scratch -n {NAMESPACE}   # deletionPolicy: Delete, so its data goes",
+        f"kubectl delete hpcenvironments,storagetiers,computepartitions --all -n {NAMESPACE}   # /home is retained",
         "make demo-down",
     ]
     for line in lines:
