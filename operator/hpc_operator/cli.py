@@ -139,6 +139,7 @@ async def _serve(settings: Settings) -> None:
             raise SettingsError(msg) from error
         logger.info("azure-hpc-operator %s serves %s", version("azure-hpc-operator"), settings.arm_endpoint)
         try:
+            await azure.load()
             await host.run()
         finally:
             await server.cleanup()

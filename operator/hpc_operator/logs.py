@@ -40,3 +40,5 @@ def configure(log_format: str, level: str) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("hpc_operator").setLevel(level)
+    # A failing credential chain tells a page of advice each time; the condition and our own log line say it once.
+    logging.getLogger("azure").setLevel(logging.ERROR)

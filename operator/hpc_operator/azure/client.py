@@ -102,6 +102,11 @@ class AzureClient:
         if self._owns_credential:
             await self._credential.close()
 
+    async def load(self) -> None:
+        """Import every SDK package now, which takes most of a second, and not within the first pass."""
+        for sdk in {row.sdk for row in table.TABLE.values()}:
+            await asyncio.to_thread(importlib.import_module, sdk.module)
+
     # --- arm.Azure ---------------------------------------------------------------------------------------------------
 
     def type_info(self, resource_type: str) -> TypeInfo:

@@ -62,12 +62,12 @@ class Host:
         """
         await config.load_config()  # type: ignore[no-untyped-call]
         async with client.ApiClient() as api:
-            self.cluster = KubernetesCluster(api, self.cache, self.queue.add)
-            reconcile = self._make_reconcile(self.cluster)
+            self.cluster = cluster = KubernetesCluster(api, self.cache, self.queue.add)
+            reconcile = self._make_reconcile(cluster)
             # kopf.operator() cancels what was started after it: all of ours starts before.
-            await self._take_in_everything()
+            await self._take_in_everything(cluster)
             parts = [asyncio.create_task(self._work(reconcile), name=f"worker-{n}") for n in range(self._workers)]
-            parts.append(asyncio.create_task(self._sweep(), name="sweep"))
+            parts.append(asyncio.create_task(self._sweep(cluster), name="sweep"))
             watch = asyncio.create_task(self._watch(stop), name="watch")
             parts.append(watch)
             self.started = True
@@ -83,12 +83,12 @@ class Host:
                     part.cancel()
                 await asyncio.gather(*parts, return_exceptions=True)
 
-    async def _take_in_everything(self) -> None:
+    async def _take_in_everything(self, cluster: KubernetesCluster) -> None:
         """List all objects, as often as it takes; without the CRDs or the API server there is nothing to do yet."""
         wait = FIRST_RETRY_SECONDS
         while True:
             try:
-                objects = await self._list()
+                objects = await cluster.list_all(self._namespaces)
             except (client.ApiException, aiohttp.ClientError, TimeoutError) as error:
                 logger.warning("%s; trying again in %.0f s", _explain(error), wait)
                 await asyncio.sleep(wait)
@@ -98,10 +98,6 @@ class Host:
             for key in self.cache.environments():
                 self.queue.add(key)
             return
-
-    async def _list(self) -> list[Any]:
-        assert self.cluster is not None  # noqa: S101 - set by run() before
-        return [*await self.cluster.list_all(self._namespaces)]
 
     async def _work(self, reconcile: Reconcile) -> None:
         failures: dict[Key, int] = {}
@@ -129,11 +125,11 @@ class Host:
             if after is not None:
                 self.queue.add(key, after)
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, cluster: KubernetesCluster) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                objects = await self._list()
+                objects = await cluster.list_all(self._namespaces)
             except (client.ApiException, aiohttp.ClientError, TimeoutError) as error:
                 logger.warning("%s; looking again in %.0f s", _explain(error), SWEEP_SECONDS)
                 continue

@@ -60,6 +60,11 @@ class Scope:
         """The wanted resources."""
         return self.wanted.graph if self.wanted is not None else Graph(())
 
+    @property
+    def wanted_partitions(self) -> set[str]:
+        """Names of the partitions that should have nodes."""
+        return {node_set.owner.name for node_set in self.wanted.node_sets} if self.wanted is not None else set()
+
 
 class Reconciler:
     """Reconciles environments, one pass at a time for each.
@@ -294,7 +299,7 @@ class Reconciler:
     async def _delete(
         self, scope: Scope, memory: Memory, applier: Applier, nodes: NodeApplier, going: list[str]
     ) -> None:
-        wanted = {node_set.owner.name for node_set in scope.wanted.node_sets} if scope.wanted is not None else set()
+        wanted = scope.wanted_partitions
         held = {owner.name for owner in scope.problems if owner.kind == ComputePartition.__name__}
         await nodes.remove(node for node in nodes.nodes() if node.partition not in wanted | held and self._may_go(node))
         in_use = self._used_by_nodes(scope, nodes.nodes())
@@ -320,12 +325,12 @@ class Reconciler:
 
     def _used_by_nodes(self, scope: Scope, nodes: Iterable[Node]) -> set[str]:
         """Return the lower-case ids of what nodes that still exist stand upon."""
-        used: set[str] = set()
         existing = list(nodes)
-        used |= {node.scale_set_id for node in existing}
-        partitions = {node.partition for node in existing}
+        used = {node.scale_set_id for node in existing}
+        # What nodes that stay need is wanted, but for a tier that they still mount: it may go under them, as was asked.
+        going = {node.partition for node in existing} - scope.wanted_partitions
         for node_set in scope.full.node_sets:
-            if node_set.owner.name in partitions:
+            if node_set.owner.name in going:
                 used |= scope.full.graph.closure(node_set.needs)
         return used
 

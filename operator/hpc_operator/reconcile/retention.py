@@ -47,9 +47,9 @@ def stands_upon(full: Graph, memory: Memory, key: str) -> list[str]:
     if resource is not None:
         return sorted(full.needs(resource))
     item = memory.inventory.get(key)
-    known = [need.lower() for need in item.needs] if item is not None else []
+    needs = {need.lower() for need in item.needs} if item is not None else set()
     parent = parent_id(key)
-    return known if parent is None else [*known, parent.lower()]
+    return sorted(needs if parent is None else {*needs, parent.lower()})
 
 
 def _exists(memory: Memory, key: str) -> bool:

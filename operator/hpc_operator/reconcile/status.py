@@ -89,7 +89,7 @@ def environment_status(facts: Facts, before: Status) -> Status:
     else:
         ready = Verdict(message="All resources are ready")
         for name in Step:
-            verdict = _step_verdict(facts, name)
+            verdict = _step_verdict(facts, facts.wanted, name)
             conditions.append(_condition(f"{name}Ready", verdict, environment, before))
             if step == "-" and (not verdict.ready or verdict.moving):
                 step = name.value
@@ -152,7 +152,7 @@ def partition_status(facts: Facts, partition: ComputePartition, before: Status) 
     node_set = next(item for item in facts.wanted.node_sets if item.owner == owner)
     urn, version = facts.memory.image_versions[name]
     return {
-        **_base(partition, _partition_verdict(facts, node_set, nodes), before),
+        **_base(partition, _partition_verdict(facts, facts.wanted, node_set, nodes), before),
         "image": {"urn": urn, "version": version},
         "nodeGeneration": node_set.generation,
         "vmSize": node_set.vm_size,
@@ -201,15 +201,14 @@ def news(before: Status, after: Status) -> News | None:
 # Verdicts
 
 
-def _step_verdict(facts: Facts, step: Step) -> Verdict:
-    assert facts.wanted is not None  # noqa: S101 - the caller asked only for a wanted environment
+def _step_verdict(facts: Facts, wanted: Blueprint, step: Step) -> Verdict:
     verdict = Verdict(message="All resources of this step are ready")
     if step is Step.COMPUTE:
-        for node_set in facts.wanted.node_sets:
+        for node_set in wanted.node_sets:
             nodes = [node for node in facts.nodes if node.partition == node_set.owner.name]
-            _add_up(verdict, _partition_verdict(facts, node_set, nodes))
+            _add_up(verdict, _partition_verdict(facts, wanted, node_set, nodes))
         return verdict
-    for resource in facts.wanted.graph:
+    for resource in wanted.graph:
         if resource.step is step:
             _add_up(verdict, _resource_verdict(facts, resource))
     for owner, problem in facts.problems.items():
@@ -242,13 +241,12 @@ _DOING = {
 }
 
 
-def _partition_verdict(facts: Facts, node_set: NodeSet, nodes: Sequence[Node]) -> Verdict:
+def _partition_verdict(facts: Facts, wanted: Blueprint, node_set: NodeSet, nodes: Sequence[Node]) -> Verdict:
     partition = node_set.owner.name
     ready = sum(node.state is NodeState.READY for node in nodes)
     enough = ready >= node_set.count - node_set.max_unavailable
     verdict = Verdict(message="All nodes are ready")
-    assert facts.wanted is not None  # noqa: S101 - a node set comes from a wanted blueprint
-    for resource in facts.wanted.graph:
+    for resource in wanted.graph:
         if resource.owner == node_set.owner:
             _add_up(verdict, _resource_verdict(facts, resource))
     # Nodes of the generation before serve on while what the new one needs is being made.

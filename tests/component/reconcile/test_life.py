@@ -182,6 +182,16 @@ async def test_deleting_an_environment_whose_data_may_go_leaves_nothing(world):
     assert ids(world) == set()
 
 
+async def test_a_tier_whose_data_may_go_is_deleted_while_nodes_run(world):
+    await make_ready(world, environment(), tier(deletionPolicy="Delete", netAppFiles={"capacity": "4Ti"}), partition())
+    world.cluster.delete("StorageTier", "climate-home")
+    await world.run_until(lambda: ("StorageTier", "climate-home") not in world.cluster.objects)
+    await world.settle()
+    assert not [item for item in ids(world) if "netapp" in item]
+    assert world.ready()
+    assert world.cluster.status("ComputePartition", "climate-hpc")["nodes"]["ready"] == 2
+
+
 async def test_retained_data_is_taken_up_again_by_an_environment_of_the_same_name(world):
     await make_ready(world, environment(), tier())
     for kind, name in list(world.cluster.objects):
