@@ -1,0 +1,422 @@
+"""`make bench`: lets the operator work on examples/quickstart and says what that took, in counts and ratios.
+
+Prints a table, and writes it to .state/bench/last.json. What each figure means is in docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chain import Chain, Wait, blueprint_of, explain, seconds, shortest
+from counting import Phase, counted
+from report import Figure, Report
+from rich.console import Console
+from watching import Objects, Watcher, is_ready, is_settled
+from world import ROOT, BenchError, World
+
+SPEED = 20.0
+"""Emulated seconds per second. Our own second counts as 20 then: enough to be seen, and the run ends in minutes."""
+SECOND_SPEED = 60.0
+"""At which the environment is made once more: what grows with the speed is our own time and not Azure's."""
+FAST = 300.0
+"""Where nothing but the end is waited for."""
+DRIFT_SECONDS = 8
+DRIFT_PERIODS = 3
+EDITS = 5
+IDLE_SECONDS = 3.0
+
+EXAMPLE = ROOT / "examples" / "quickstart"
+NAMESPACE, SECOND_NAMESPACE = "hpc", "bench"
+ENVIRONMENT, PARTITION, TIER = "climate", "climate-hpc", "climate-home"
+VM_SIZES = ("Standard_HB176rs_v4", "Standard_HB120rs_v3")
+STATE = ROOT / ".state" / "bench"
+
+PATH_GOAL = 1.05  # the architecture's goal for time to Ready
+READ_GOAL = 2  # reads for each environment and drift period
+
+
+class Bench:
+    """One run.
+
+    Parameters
+    ----------
+    world
+        What runs.
+    say
+        Told what is being done.
+    """
+
+    def __init__(self, world: World, say: Callable[[str], None]) -> None:
+        self._world = world
+        self._say = say
+        self._watcher = Watcher(world.kubeconfig, NAMESPACE, world.check)
+        self._phases: list[Phase] = []
+        self._least: dict[tuple[str, str], int] = {}  # the generation that an edit led to, by kind and name
+        self.report = Report()
+
+    def close(self) -> None:
+        """Follow the cluster no longer."""
+        self._watcher.close()
+
+    def run(self) -> None:
+        """Go through all phases."""
+        idle = self._idle()
+        resources, busy = self._create()
+        self._edit_vm_size()
+        self._grow_storage()
+        self._steady()
+        self._latency()
+        self._remove_partition()
+        self._delete(resources)
+        self._create_again()
+        self.report.add(
+            "Memory of the operator (resident)",
+            [
+                Figure("idle, before it saw an environment", idle, "MiB", digits=0),
+                Figure("with one environment Ready", busy, "MiB", digits=0),
+                Figure("÷ idle", busy / idle),
+            ],
+        )
+        self._tabulate()
+
+    # The phases
+
+    def _idle(self) -> float:
+        self._say("the operator has nothing to do")
+        time.sleep(IDLE_SECONDS)
+        return self._world.operator.resident_mib()
+
+    def _create(self) -> tuple[int, float]:
+        self._say(f"examples/quickstart becomes Ready, {SPEED:g} times as fast as in Azure")
+        with self._counted("Create") as phase:
+            self._world.kubectl("apply", "-f", str(EXAMPLE))
+            ready = self._wait_ready()
+            self._wait_settled()
+        objects = dict(self._watcher.objects)
+        (STATE / "create-requests.json").write_text(json.dumps(phase.log, indent=0) + "\n")
+        self._time_to_ready(f"speed {SPEED:g}", phase, objects, ready, details=True)
+
+        environment = objects["HPCEnvironment", ENVIRONMENT]["status"]
+        nodes = objects["ComputePartition", PARTITION]["status"]["nodes"]["ready"]
+        resources = len(environment["resources"]) + nodes
+        operations = len(phase.operations) - nodes
+        self.report.add(
+            "Requests to make one environment",
+            [
+                Figure("resources, nodes included", resources, digits=0),
+                Figure("ARM writes ÷ resources", phase.writes / resources, goal=1.0),
+                Figure("ARM reads ÷ resources", phase.reads / resources),
+                Figure("polls ÷ operations (nodes are listed, not polled)", phase.polls / operations),
+                Figure("requests refused by Azure", phase.refused, goal=0, digits=0),
+                Figure("Kubernetes writes ÷ resources", phase.kubernetes.total() / resources),
+            ],
+        )
+        return resources, self._world.operator.resident_mib()
+
+    def _edit_vm_size(self) -> None:
+        self._say("another VM size: nodes are replaced")
+        with self._counted("VM size edit") as phase:
+            self._patch("computepartition", PARTITION, {"vmSizes": [VM_SIZES[0]]})
+            self._wait_settled()
+        nodes = self._watcher.objects["ComputePartition", PARTITION]["status"]["nodes"]["desired"]
+        # Each node is made and removed; so is the scale set that they are in.
+        needed = 2 * nodes + 2
+        self.report.add(
+            "Requests to change it", [Figure("VM size edit: ARM writes ÷ needed", phase.writes / needed, goal=1.0)]
+        )
+
+    def _grow_storage(self) -> None:
+        self._say("home directories grow")
+        with self._counted("Storage growth") as phase:
+            self._patch("storagetier", TIER, {"netAppFiles": {"capacity": "5Ti"}})
+            self._wait_settled()
+        # A pool and its volume.
+        self.report.add("Requests to change it", [Figure("storage growth: ARM writes", phase.writes, goal=2, digits=0)])
+
+    def _steady(self) -> None:
+        self._say(f"nothing changes, for {DRIFT_PERIODS} drift periods of {DRIFT_SECONDS} s after a restart")
+        since = self._world.azure.last_request()
+        with self._world.restarted(HPC_DRIFT_PERIOD=f"{DRIFT_SECONDS}s"):
+            time.sleep(0.5 * DRIFT_SECONDS)
+            at_restart = self._world.operator.kubernetes_writes()
+            time.sleep((DRIFT_PERIODS + 0.2) * DRIFT_SECONDS)
+            kubernetes = self._world.operator.kubernetes_writes()
+        bursts = _bursts(self._world.azure.requests(since))
+        if len(bursts) < DRIFT_PERIODS + 1:
+            msg = f"Only {len(bursts)} bursts of reads in {DRIFT_PERIODS} drift periods: see the operator's log."
+            raise BenchError(msg)
+        restart = Phase("Restart", bursts[0], kubernetes=at_restart)
+        drift = Phase("Drift period", bursts[1], kubernetes=kubernetes - at_restart)
+        self._phases += [restart, drift]
+        steady = Phase("", [entry for burst in bursts for entry in burst])
+        periods = bursts[1 : DRIFT_PERIODS + 1]
+        reads = statistics.mean(len(burst) for burst in periods)
+        self.report.add(
+            "Steady state, restart included",
+            [
+                Figure("ARM writes", steady.writes, goal=0, digits=0),
+                Figure("Kubernetes writes", kubernetes.total(), goal=0, digits=0),
+                Figure("ARM reads for each drift period", reads, goal=READ_GOAL, digits=0),
+                Figure("ARM reads at a restart", restart.reads + restart.node_lists, digits=0),
+            ],
+        )
+
+    def _latency(self) -> None:
+        self._say(f"{EDITS} VM size edits: how soon does each reach Azure?")
+        self._world.azure.set_speed(FAST)
+        time.sleep(IDLE_SECONDS)  # the process is new, and looks around first
+        from_command, from_event = [], []
+        for number in range(EDITS):
+            since, began = self._world.azure.last_request(), time.time()
+            generation = self._patch("computepartition", PARTITION, {"vmSizes": [VM_SIZES[(number + 1) % 2]]})
+            seen = self._watcher.wait(
+                lambda objects, least=generation: (
+                    objects["ComputePartition", PARTITION]["metadata"]["generation"] >= least
+                ),
+                30,
+                "the edit is seen",
+            )
+            self._wait_settled()
+            first = Phase("", self._world.azure.requests(since)).first_write()
+            if first is None:
+                msg = "An edit of vmSizes led to no write."
+                raise BenchError(msg)
+            from_command.append(1000 * (first["wallTime"] - began))
+            from_event.append(1000 * (first["wallTime"] - seen))
+        self._world.azure.set_speed(SPEED)
+        self.report.data["editMilliseconds"] = {"fromCommand": from_command, "fromWatchEvent": from_event}
+        self.report.add(
+            f"From an edit to the first ARM write (wall time, median of {EDITS})",
+            [
+                Figure("from the start of `kubectl patch`", statistics.median(from_command), "ms", digits=0),
+                Figure("from the watch event of the edit", statistics.median(from_event), "ms", digits=0),
+            ],
+        )
+
+    def _remove_partition(self) -> None:
+        self._say("the partition is removed")
+        with self._counted("Partition removal"):
+            self._world.kubectl("delete", "computepartition", PARTITION, "-n", NAMESPACE, "--wait=false")
+            self._watcher.wait(lambda objects: ("ComputePartition", PARTITION) not in objects, 120, "it is gone")
+            self._wait_settled()
+
+    def _delete(self, resources: int) -> None:
+        self._say("the environment is deleted; home directories are kept")
+        with self._counted("Deletion") as phase:
+            kinds = "hpcenvironments,storagetiers"
+            self._world.kubectl("delete", kinds, "--all", "-n", NAMESPACE, "--wait=false")
+            self._watcher.wait(lambda objects: not objects, 180, "everything is deleted")
+        left = len(self._world.azure.ask("resources"))
+        self.report.data["deletion"] = {"made": resources, "left": left}
+        deleted = len({entry["path"].lower() for entry in phase.log if entry["method"] == "DELETE"})
+        self.report.add(
+            "Requests to change it", [Figure("deletion: ARM writes ÷ deleted", phase.writes / deleted, goal=1.0)]
+        )
+
+    def _create_again(self) -> None:
+        self._say(f"another one becomes Ready, {SECOND_SPEED:g} times as fast as in Azure")
+        # A new process, as the first time: it has not loaded a single SDK package yet.
+        self._world.operator.stop()
+        self._world.operator.start()
+        self._world.azure.set_speed(SECOND_SPEED)
+        self._least = {}
+        self._watcher.close()
+        self._watcher = Watcher(self._world.kubeconfig, SECOND_NAMESPACE, self._world.check)
+        manifests = "---\n".join(path.read_text() for path in sorted(EXAMPLE.glob("*.yaml")))
+        for marker in ("namespace: ", "name: "):
+            manifests = manifests.replace(f"{marker}{NAMESPACE}\n", f"{marker}{SECOND_NAMESPACE}\n")
+        with counted(self._world, "again") as phase:
+            self._world.kubectl("apply", "-f", "-", text=manifests)
+            ready = self._wait_ready()
+            self._wait_settled()
+        self._time_to_ready(f"speed {SECOND_SPEED:g}", phase, dict(self._watcher.objects), ready, details=False)
+
+    # What is made of it
+
+    def _time_to_ready(self, which: str, phase: Phase, objects: Objects, ready: float, *, details: bool) -> None:
+        first = phase.first_write()
+        assert first is not None
+        blueprint = blueprint_of(objects)
+        path = shortest(blueprint, phase)
+        critical = seconds(path)
+        took = phase.emulated(ready) - first["emulatedTime"]
+        speed = float(which.rpartition(" ")[2])
+        waits = Chain(blueprint, phase, phase.emulated(ready)).links()
+        parts = explain(waits)
+        at_once = (took - parts["untilNext"] * (1 - 1 / speed)) / critical
+        section = "Time to Ready ÷ Azure's critical path"
+        self.report.add(
+            section, [Figure(f"at {which}", took / critical, goal=PATH_GOAL if details else None, digits=3)]
+        )
+        self.report.data.setdefault("timeToReady", {})[which] = {
+            "emulatedSeconds": took,
+            "criticalPathSeconds": critical,
+            "withoutSerialisationSeconds": seconds(shortest(blueprint, phase, serialised=False)),
+            "criticalPath": [asdict(link) for link in path],
+            "chain": [asdict(wait) for wait in waits],
+            "parts": parts,
+        }
+        if not details:
+            return
+        free = seconds(shortest(blueprint, phase, serialised=False))
+        self.report.add(
+            section,
+            [
+                Figure("with our own time counted as at speed 1, at most", at_once, goal=PATH_GOAL, digits=3),
+                Figure("time to Ready, emulated", took, "s", digits=1),
+                Figure("critical path", critical, "s", digits=1),
+                Figure("critical path, if Azure serialised nothing", free, "s", digits=1),
+            ],
+        )
+        self.report.tables.append(_chain_table(waits, took))
+        chain = " → ".join(f"{_short(link.resource_id)} {link.seconds:.0f}" for link in path)
+        self.report.notes.append(
+            "Critical path: the longest chain of the blueprint's graph, nodes included (the slowest one counts), each "
+            "resource with the emulated seconds of its operation. Writes that Azure takes one at a time (beneath one "
+            "virtual network, private endpoints in it included; beneath one NetApp account) follow each other in the "
+            f"order in which they were made. Here: {chain}."
+        )
+
+    def _tabulate(self) -> None:
+        header = ("", "operations", "writes", "reads", "node lists", "polls", "refused", "status", "finalizer", "event")
+        rows = []
+        for phase in self._phases:
+            counts = phase.as_json()
+            arm = ("operations", "armWrites", "armReads", "armNodeLists", "armPolls", "armRefused")
+            rows.append(
+                (
+                    phase.name,
+                    *(str(counts[name]) for name in arm),
+                    *(str(phase.kubernetes[what]) for what in ("status", "finalizer", "event")),
+                )
+            )
+        note = "operations to refused: Azure. The last three: writes to Kubernetes."
+        self.report.tables.insert(0, ("Counts by phase", header, rows, note))
+        self.report.data["phases"] = {phase.name: phase.as_json() for phase in self._phases}
+
+    # Pieces
+
+    def _counted(self, name: str) -> Any:
+        def remember(phase: Phase) -> Phase:
+            self._phases.append(phase)
+            return phase
+
+        return _Then(counted(self._world, name), remember)
+
+    def _patch(self, kind: str, name: str, spec: dict[str, Any]) -> int:
+        patch = json.dumps({"spec": spec})
+        body = self._world.kubectl("patch", kind, name, "-n", NAMESPACE, "--type=merge", "-p", patch, "-o", "json")
+        edited = json.loads(body)
+        generation = int(edited["metadata"]["generation"])
+        self._least = {(edited["kind"], name): generation}
+        return generation
+
+    def _wait_ready(self) -> float:
+        def ready(objects: Objects) -> bool:
+            environment = objects.get(("HPCEnvironment", ENVIRONMENT))
+            return environment is not None and is_ready(environment)
+
+        return self._watcher.wait(ready, 180, "the environment is Ready")
+
+    def _wait_settled(self) -> None:
+        def settled(objects: Objects) -> bool:
+            newest = all(
+                objects[key]["metadata"]["generation"] >= generation
+                for key, generation in self._least.items()
+                if key in objects
+            )
+            return newest and ("HPCEnvironment", ENVIRONMENT) in objects and is_settled(objects.values())
+
+        self._watcher.wait(settled, 180, "everything is Ready and at rest")
+
+
+class _Then:
+    """A context manager whose value goes through a function."""
+
+    def __init__(self, inner: Any, function: Callable[[Any], Any]) -> None:
+        self._inner = inner
+        self._function = function
+
+    def __enter__(self) -> Any:
+        return self._function(self._inner.__enter__())
+
+    def __exit__(self, *error: object) -> Any:
+        return self._inner.__exit__(*error)
+
+
+def _bursts(log: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Cut a log where nothing was asked for half a drift period."""
+    bursts: list[list[dict[str, Any]]] = []
+    before = -float("inf")
+    for entry in log:
+        if entry["wallTime"] - before > DRIFT_SECONDS / 2:
+            bursts.append([])
+        bursts[-1].append(entry)
+        before = entry["wallTime"]
+    return bursts
+
+
+def _chain_table(waits: list[Wait], took: float) -> tuple[str, tuple[str, ...], list[tuple[str, ...]], str]:
+    rows = [
+        (_short(wait.resource_id), f"{wait.azure:.1f}", f"{wait.until_noticed:.1f}", f"{wait.until_next:.1f}")
+        for wait in waits
+    ]
+    parts = explain(waits)
+    rows.append(("all", *(f"{parts[name]:.1f}" for name in ("azure", "untilNoticed", "untilNext"))))
+    rows.append(("÷ time to Ready", *(f"{value / took:.3f}" for value in parts.values())))
+    note = "The chain of waits that the run had, walked back from Ready; what ended last before each write."
+    header = ("Where the time went (emulated seconds)", "Azure", "until we asked", "until the next write")
+    return "", header, rows, note
+
+
+def _short(resource_id: str) -> str:
+    return "/".join(resource_id.rsplit("/", 2)[-2:])
+
+
+def main() -> int:
+    """Run, print and write; 0 unless the run itself broke."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    STATE.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="run-", dir=STATE))
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"{time.monotonic() - began:5.0f} s  {text}", style="dim")
+
+    try:
+        say("API server, emulated Azure and operator start")
+        with World(directory, SPEED) as world:
+            bench = Bench(world, say)
+            try:
+                bench.run()
+            finally:
+                bench.close()
+    except KeyboardInterrupt:
+        console.print("Interrupted; everything that was started has been ended.")
+        shutil.rmtree(directory, ignore_errors=True)
+        return 130
+    except BenchError as error:
+        console.print(f"{error}\nLogs are in {directory}.", style="red")
+        return 1
+    shutil.rmtree(directory)
+    say("done")
+    console.print()
+    bench.report.show(console)
+    bench.report.write(STATE / "last.json")
+    console.print(f"\nAlso in {(STATE / 'last.json').relative_to(ROOT)}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
