@@ -25,9 +25,13 @@ from hpc_operator.azure.errors import LONG_RUNNING, azure_error
 logger = logging.getLogger(__name__)
 
 DEFAULT_INTERVAL = 10.0
-"""Seconds between two questions where Azure does not say: the shortest that ARM's contract knows
-(azure-resource-manager-rpc, async-api-reference). Its default is 60 s, but a network is made in 6, and Compute allows
-15 questions a minute for each machine (azure-compute-docs compute-throttling-limits)."""
+"""Longest wait in seconds between two questions where Azure does not say: the shortest that ARM's contract knows
+(Resource Provider Contract v1.0, async-api-reference). The contract's own default is 60 s, but Compute allows 15
+questions a minute for one virtual machine (Microsoft's "Troubleshoot API throttling errors")."""
+
+FIRST_INTERVAL = 2.0
+"""Seconds before the first question where Azure does not say, as Network does not; later a quarter of the time that
+has passed, so that what takes 5 s is not found out after 10 and what takes minutes is not asked for all the time."""
 
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.01, 600.0
 """Bounds of what Azure may say, in seconds; the upper one is the contract's."""
@@ -85,8 +89,9 @@ class _Following:
     handle: Handle
     done: Callable[[Outcome], None]
     url: str
-    interval: float
+    said: float | None
     """Seconds between two questions for the resource itself, as Azure said at the start: its answers say nothing."""
+    since: float = field(default_factory=time.monotonic)
     failures: int = 0
     url_error: AzureError | None = None
     """What the operation URL answered when it stopped being useful."""
@@ -146,9 +151,8 @@ class Operations:
         if key in self._followed:
             self._followed[key].done = done
             return
-        interval = first or self._interval
-        following = self._followed[key] = _Following(handle, done, handle.url, interval)
-        self._schedule(following, interval if first is None else first)
+        following = self._followed[key] = _Following(handle, done, handle.url, first or None)
+        self._schedule(following, self._usual(following) if first is None else first)
         if self._loop is None:
             self._loop = asyncio.get_running_loop().create_task(self._run(), name="operations")
 
@@ -268,7 +272,7 @@ class Operations:
             following.url = answer.headers.get("Location") or following.url
         else:
             raise _EndedError(None)
-        return retry_after(answer.headers) or self._interval
+        return retry_after(answer.headers) or self._usual(following)
 
     async def _ask_resource(self, following: _Following) -> float:
         handle = following.handle
@@ -291,7 +295,11 @@ class Operations:
             raise _EndedError(None)
         elif is_final(state):
             raise _EndedError(following.url_error or _resource_error(handle, f"has the provisioning state {state}"))
-        return following.interval
+        return following.said or self._usual(following)
+
+    def _usual(self, following: _Following) -> float:
+        """Return the seconds to wait where Azure does not say."""
+        return min(self._interval, max(FIRST_INTERVAL, (time.monotonic() - following.since) / 4))
 
 
 class _EndedError(Exception):

@@ -29,6 +29,10 @@ from hpc_operator.reconcile.states import State, describe, state_of
 
 logger = logging.getLogger(__name__)
 
+SETTLE_SECONDS = 0.5
+"""How long a new environment is left alone, because its tiers and partitions are usually applied right after it: what
+depends on them, such as security rules, is then made once and not made and changed."""
+
 
 def owner_of(resource: CustomResource) -> Owner:
     """Return how a custom resource is named as an owner."""
@@ -119,7 +123,11 @@ class Reconciler:
             return None
         if FINALIZER not in snapshot.environment.metadata.finalizers and snapshot.environment.deleting:
             return None
-        memory = self._memories.setdefault(key, Memory())
+        memory = self._memories.setdefault(key, Memory(first_seen=_now()))
+        if FINALIZER not in snapshot.environment.metadata.finalizers:
+            wait = memory.first_seen + SETTLE_SECONDS - _now()
+            if wait > 0:
+                return wait
         try:
             return await self._pass(snapshot, snapshot.environment, memory)
         except AzureError as error:

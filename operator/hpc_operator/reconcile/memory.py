@@ -64,6 +64,7 @@ class Failure:
 class Memory:
     """See the module. Ids are lower case; times are loop times in seconds."""
 
+    first_seen: float = 0.0
     loaded: bool = False
     inventory: dict[str, ManagedResource] = field(default_factory=dict)
     observed: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)

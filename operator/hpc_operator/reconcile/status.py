@@ -95,11 +95,8 @@ def environment_status(facts: Facts, before: Status) -> Status:
                 step = name.value
             _add_up(ready, verdict)
     conditions = [*_summary(ready, environment, before), *conditions]
-    result: dict[str, Any] = {
-        "observedGeneration": environment.metadata.generation,
-        "conditions": conditions,
-        "step": step,
-        "summary": _environment_summary(facts),
+    login_nodes = facts.wanted.login_nodes if facts.wanted is not None else ()
+    lists = {
         "resources": [
             item.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             for item in sorted(memory.inventory.values(), key=lambda item: item.id.lower())
@@ -108,14 +105,19 @@ def environment_status(facts: Facts, before: Status) -> Status:
             {"id": handle.resource_id, "verb": handle.verb, "url": handle.url, "startTime": handle.start_time}
             for handle in sorted(memory.operations.values(), key=lambda handle: handle.resource_id.lower())
         ],
+        "loginNodes": [
+            {"name": login.name, "privateIPAddress": _resolved(login.address, memory) or ""} for login in login_nodes
+        ],
     }
-    if facts.wanted is not None:
-        result["resourceGroupID"] = facts.wanted.resource_group_id
-        result["loginNodes"] = [
-            {"name": login.name, "privateIPAddress": _resolved(login.address, memory) or ""}
-            for login in facts.wanted.login_nodes
-        ]
-    return result
+    return {
+        "observedGeneration": environment.metadata.generation,
+        "conditions": conditions,
+        "step": step,
+        "summary": _environment_summary(facts),
+        **({"resourceGroupID": facts.wanted.resource_group_id} if facts.wanted is not None else {}),
+        # Server-side apply drops an empty list, and what is compared later must be what is there.
+        **{name: items for name, items in lists.items() if items},
+    }
 
 
 def tier_status(facts: Facts, tier: StorageTier, before: Status) -> Status:

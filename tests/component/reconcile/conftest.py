@@ -47,6 +47,8 @@ def _strict(schema: Any) -> Any:
     """Return a schema that refuses undeclared fields, as server-side apply does."""
     if isinstance(schema, dict):
         closed = {key: _strict(value) for key, value in schema.items()}
+        if closed.get("x-kubernetes-list-type") == "set":
+            closed["uniqueItems"] = True
         return {**closed, "additionalProperties": False} if "properties" in schema else closed
     return [_strict(item) for item in schema] if isinstance(schema, list) else schema
 
@@ -157,7 +159,8 @@ class InMemoryCluster:
         self.status_writes.append((f"{type(resource).__name__}/{resource.metadata.name}", status))
         raw = self.objects.get((type(resource).__name__, resource.metadata.name))
         if raw is not None:
-            self._store({**raw, "status": status})
+            # As measured: server-side apply drops an empty list.
+            self._store({**raw, "status": {key: value for key, value in status.items() if value != []}})
 
     async def emit(self, resource, event_type, reason, message) -> None:
         self.events.append((f"{type(resource).__name__}/{resource.metadata.name}", event_type, reason, message))
