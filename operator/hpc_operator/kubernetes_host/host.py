@@ -182,6 +182,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.networking.error_backoffs = _Endless()
+    # A worker of kopf's waits this long for a next event of its object, also when the process is to end.
+    settings.queueing.idle_timeout = 0.5
     # Belt and braces against silent streams, as the operators that run in production set them.
     settings.watching.server_timeout = 290
     settings.watching.client_timeout = 300
