@@ -43,6 +43,8 @@ async def world(world, monkeypatch):
     monkeypatch.setattr(memory, "SLOW_RETRY_SECONDS", 0.5)
     monkeypatch.setattr(memory, "RIGHTS_RETRY_SECONDS", 0.25)
     monkeypatch.setattr(nodes, "DEFAULT_POLL_SECONDS", 0.02)
+    monkeypatch.setattr("hpc_operator.reconcile.environment.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(operations, "FIRST_INTERVAL", 0.02)
     monkeypatch.setattr(operations, "LONGEST_BACKOFF", 0.25)
     monkeypatch.setattr(operations, "REPLICATION", 1.0)
     quicken(world)
