@@ -431,6 +431,7 @@ class ManagedResource(Model):
     owner: str = Field(description="Kind/name of the custom resource it belongs to.", max_length=320)
     state: str = Field(description="Pending, Creating, Updating, Deleting, Ready, Failed or Kept.", max_length=32)
     order: int = Field(0, description="Depth in the dependency graph: what is deeper goes first on deletion.", ge=0)
+    retained: bool = Field(False, description="Whether it holds data that stays when its owner goes.")
     needs: tuple[Annotated[str, Field(max_length=1024)], ...] = Field(
         (),
         description="For what is kept: ids of what it stands upon, in lower case.",

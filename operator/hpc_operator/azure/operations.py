@@ -227,7 +227,7 @@ class Operations:
 
     def _back_off(self, following: _Following, asked: float | None) -> float:
         following.failures += 1
-        backoff = min(LONGEST_BACKOFF, self._backoff * 2.0 ** (following.failures - 1))
+        backoff = min(LONGEST_BACKOFF, self._backoff * 2.0 ** min(following.failures - 1, 16))
         # Half of it by chance, so that what failed together is not asked together.
         return max(asked or 0.0, backoff * random.uniform(0.5, 1.0))  # noqa: S311
 

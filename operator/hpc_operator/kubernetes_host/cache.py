@@ -47,11 +47,16 @@ class ObjectCache:
             # The API server checks the schema, so this is an object of a newer or older version of it.
             logger.warning("%s %s/%s is not understood and left alone: %s", *key, error)
             return set()
+        woken: set[Key] = set()
+        environment = _environment_of(parsed)
+        if before is not None and (former := _environment_of(self._parsed[key])) != environment:
+            # Deleted and made anew for another environment, and nobody told us of the deletion.
+            self._leave(former, key)
+            woken.add(former)
         self._raw[key] = raw
         self._parsed[key] = parsed
-        environment = _environment_of(parsed)
         self._members[environment].add(key)
-        return {environment} if before is None or _meaning(before) != _meaning(raw) else set()
+        return woken | {environment} if before is None or _meaning(before) != _meaning(raw) else woken
 
     def remove(self, raw: Mapping[str, Any]) -> set[Key]:
         """Forget an object; return the environments that have to be looked at because of it."""
@@ -61,14 +66,16 @@ class ObjectCache:
             return set()
         del self._raw[key]
         environment = _environment_of(self._parsed.pop(key))
+        self._leave(environment, key)
+        if key[0] == HPCEnvironment.__name__:
+            # What was refused because of this environment, such as an overlapping address space, may go on now.
+            return {environment} | {_environment_of(other) for other in self._environments()}
+        return {environment}
+
+    def _leave(self, environment: Key, key: ObjectKey) -> None:
         self._members[environment].discard(key)
         if not self._members[environment]:
             del self._members[environment]
-        woken = {environment}
-        if key[0] == HPCEnvironment.__name__:
-            # What was refused because of this environment, such as an overlapping address space, may go on now.
-            woken |= {_environment_of(other) for other in self._environments() if _is_stalled(self._raw_of(other))}
-        return woken
 
     def keep_only(self, listed: Iterable[Mapping[str, Any]]) -> set[Key]:
         """Take in a complete list and forget all else: a cut watch does not tell what was deleted meanwhile."""
@@ -104,9 +111,6 @@ class ObjectCache:
     def _environments(self) -> list[HPCEnvironment]:
         return [item for item in self._parsed.values() if isinstance(item, HPCEnvironment)]
 
-    def _raw_of(self, resource: CustomResource) -> Mapping[str, Any]:
-        return self.raw(resource) or {}
-
 
 def _object_key(raw: Mapping[str, Any]) -> ObjectKey:
     metadata = raw["metadata"]
@@ -127,8 +131,3 @@ def _environment_of(resource: CustomResource) -> Key:
 def _meaning(raw: Mapping[str, Any]) -> tuple[Any, ...]:
     metadata = raw["metadata"]
     return (metadata["uid"], metadata.get("generation"), metadata.get("deletionTimestamp"))
-
-
-def _is_stalled(raw: Mapping[str, Any]) -> bool:
-    conditions = (raw.get("status") or {}).get("conditions") or ()
-    return any(item["type"] == "Stalled" for item in conditions)

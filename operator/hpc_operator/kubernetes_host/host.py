@@ -108,7 +108,7 @@ class Host:
             except Exception as error:
                 # Whatever it was, the environment is tried again and the others are not held up.
                 failures[key] = failures.get(key, 0) + 1
-                after = min(FIRST_RETRY_SECONDS * 2 ** (failures[key] - 1), LONGEST_RETRY_SECONDS)
+                after = min(FIRST_RETRY_SECONDS * 2 ** min(failures[key] - 1, 16), LONGEST_RETRY_SECONDS)
                 expected = isinstance(error, client.ApiException | aiohttp.ClientError | TimeoutError)
                 logger.log(
                     logging.WARNING if expected else logging.ERROR,

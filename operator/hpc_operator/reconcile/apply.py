@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,19 +18,22 @@ from hpc_operator.arm import Azure, AzureError, ErrorClass, Handle, Outcome, Sta
 from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError, resolve
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.plan import differences, update_body
+from hpc_operator.reconcile.rollout import ENVIRONMENT_TAG
 from hpc_operator.reconcile.states import (
-    ENVIRONMENT_TAG,
     blocking_needs,
-    describe,
     exclusive_scopes,
     is_final,
+    is_foreign,
     provisioning_state,
 )
 
 
 @dataclass(frozen=True)
 class Write:
-    """One request that is about to be sent."""
+    """One request that is about to be sent.
+
+    `replaces` says that it is laid over what is there at the moment when it is sent.
+    """
 
     resource_id: str
     verb: Verb
@@ -38,6 +41,7 @@ class Write:
     tried: str
     scopes: frozenset[str]
     needs: frozenset[str] = frozenset()
+    replaces: bool = False
 
     @property
     def key(self) -> str:
@@ -112,25 +116,31 @@ class Applier:
             self._look_again(key, error)
             return None
         tried = fingerprint(owned)
+        actual = self._memory.observed.get(key)
+        if actual is not None and self._refuse_foreign(key, owned, actual, tried):
+            return None
         if not self._memory.may_try(key, self._now(), tried):
             return None
         info = self._azure.type_info(resource.type)
-        scopes = exclusive_scopes(resource, resource.id, info.exclusive)
-        needs = graph.needs(resource)
-        actual = self._memory.observed.get(key)
-        if actual is None:
-            return Write(resource.id, "PUT", owned, tried, scopes, needs)
-        if (foreign := self._foreign(owned, actual)) is not None:
-            self._memory.fail(key, foreign, self._now(), tried)
-            return None
-        changes = differences(owned, actual, info)
-        if provisioning_state(actual) in {"failed", "canceled"}:
+        write = Write(
+            resource.id,
+            "PUT",
+            owned,
+            tried,
+            exclusive_scopes(resource, resource.id, info.exclusive),
+            graph.needs(resource),
+        )
+        if actual is None or provisioning_state(actual) in {"failed", "canceled"}:
             # Azure repairs a failed resource when it is put again as it should be.
-            return Write(resource.id, "PUT", owned, tried, scopes, needs)
+            return write
+        changes = differences(owned, actual, info)
         if not changes:
             self._memory.failures.pop(key, None)
             return None
-        return Write(resource.id, info.update, update_body(owned, actual, changes, info), tried, scopes, needs)
+        if info.update == "PUT":
+            # It replaces everything, so it has to start from what is there now: see _send.
+            return replace(write, replaces=True)
+        return replace(write, verb="PATCH", body=update_body(owned, actual, changes, info))
 
     def _next_deletion(self, resource_id: str, going: Iterable[str], graph: Graph) -> Write | None:
         key = resource_id.lower()
@@ -140,16 +150,6 @@ class Applier:
         if any(self._memory.observed.get(it, ...) is not None for it in going if self._goes_before(it, key, graph)):
             return None
         if not self._memory.may_try(key, self._now()):
-            return None
-        body = self._memory.observed[key] or {}
-        tags = body.get("tags")
-        if tags is not None and tags.get(ENVIRONMENT_TAG, self._environment) != self._environment:
-            message = f"{describe(resource_id)} belongs to {tags[ENVIRONMENT_TAG]} by its tag {ENVIRONMENT_TAG}"
-            self._memory.fail(
-                key,
-                AzureError(message, code="OwnedByAnother", status=0, error_class=ErrorClass.PERMANENT),
-                self._now(),
-            )
             return None
         info = self._azure.type_info(ArmId.parse(resource_id).type)
         return Write(resource_id, "DELETE", {}, "", exclusive_scopes(graph.get(key), key, info.exclusive))
@@ -190,13 +190,18 @@ class Applier:
         except AzureError as error:
             self._memory.fail(key, error, self._now(), write.tried)
             # Nobody knows whether it was carried out: look before the next try.
-            self._memory.observed.pop(key, None)
+            self._memory.doubtful.add(key)
             return
         self._note(write, started)
         if key not in self._memory.operations and write.verb == "DELETE":
             await self._confirm_deletion(write)
 
     async def _request(self, write: Write) -> Started:
+        if write.replaces:
+            actual = await self._azure.get(write.resource_id)
+            if actual is not None:
+                info = self._azure.type_info(ArmId.parse(write.resource_id).type)
+                write = replace(write, body=update_body(write.body, actual, (), info))
         match write.verb:
             case "PUT":
                 return await self._azure.put(write.resource_id, write.body)
@@ -215,7 +220,7 @@ class Applier:
         elif write.verb != "DELETE":
             self._memory.failures.pop(key, None)
             if started.body is None:
-                self._memory.observed.pop(key, None)
+                self._memory.doubtful.add(key)
                 self._wake()
 
     async def _confirm_deletion(self, write: Write) -> None:
@@ -241,30 +246,33 @@ class Applier:
             message = f"{resource.id} does not exist; it is only referenced and never created: check the id"
             error = AzureError(message, code="ReferenceNotFound", status=0, error_class=ErrorClass.ORDERING)
             self._memory.fail(key, error, self._now())
-            self._memory.observed.pop(key, None)
+            self._memory.doubtful.add(key)
 
     def _look_again(self, key: str, error: UnresolvedError) -> None:
         """Have the resource that does not tell a property yet observed anew after a while."""
         missing = AzureError(str(error), code="PropertyMissing", status=0, error_class=ErrorClass.ORDERING)
         if self._memory.may_try(key, self._now(), "reference"):
             self._memory.fail(key, missing, self._now(), "reference")
-            self._memory.observed.pop(error.ref.resource_id.lower(), None)
+            self._memory.doubtful.add(error.ref.resource_id.lower())
 
-    def _foreign(self, owned: Mapping[str, Any], actual: Mapping[str, Any]) -> AzureError | None:
-        """Return the refusal to take over a resource that does not carry our ownership tag."""
-        if ENVIRONMENT_TAG not in (owned.get("tags") or {}):
-            return None  # its type has no tags; its parent tells whose it is
-        claimed = (actual.get("tags") or {}).get(ENVIRONMENT_TAG)
-        if claimed == self._environment:
-            return None
-        whose = f"belongs to {claimed}" if claimed else "was not made by this operator"
-        return AzureError(
-            f"there is one of this name already and it {whose}; delete it, or give it the tag"
-            f" {ENVIRONMENT_TAG}={self._environment} to have it taken over",
-            code="AlreadyExists",
-            status=0,
-            error_class=ErrorClass.PERMANENT,
-        )
+    def _refuse_foreign(self, key: str, owned: Mapping[str, Any], actual: Mapping[str, Any], tried: str) -> bool:
+        """Return whether a resource belongs to somebody else; say so, and look again after a while."""
+        if not is_foreign(owned, actual, self._environment):
+            self._memory.foreign.discard(key)
+            return False
+        if self._memory.may_try(key, self._now(), tried):
+            if key in self._memory.foreign:
+                self._memory.doubtful.add(key)
+            claimed = (actual.get("tags") or {}).get(ENVIRONMENT_TAG)
+            whose = f"belongs to {claimed}" if claimed else "was not made by this operator"
+            message = (
+                f"there is one of this name already and it {whose}; delete it, or give it the tag"
+                f" {ENVIRONMENT_TAG}={self._environment} to have it taken over"
+            )
+            error = AzureError(message, code="AlreadyExists", status=0, error_class=ErrorClass.PERMANENT)
+            self._memory.fail(key, error, self._now(), tried)
+        self._memory.foreign.add(key)
+        return True
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

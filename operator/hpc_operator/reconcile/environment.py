@@ -25,10 +25,12 @@ from hpc_operator.reconcile.observe import observe
 from hpc_operator.reconcile.ports import FINALIZER, Cluster, Key, Snapshot
 from hpc_operator.reconcile.retention import kept_ids, stands_upon
 from hpc_operator.reconcile.rollout import Node
-from hpc_operator.reconcile.states import State, describe, state_of
+from hpc_operator.reconcile.states import State, describe, is_foreign, state_of
 
 logger = logging.getLogger(__name__)
 
+PATIENT_ATTEMPTS = 4
+"""How often a deletion is refused as being in use before it counts as used by others: some users vanish late."""
 SETTLE_SECONDS = 0.5
 """How long a new environment is left alone, because its tiers and partitions are usually applied right after it: what
 depends on them, such as security rules, is then made once and not made and changed."""
@@ -137,6 +139,7 @@ class Reconciler:
             return max(0.0, memory.failures["azure"].due - _now()) if memory.failures["azure"].due != math.inf else 60.0
 
     async def _pass(self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory) -> float | None:
+        started = _now()
         problems = {} if environment.deleting else self._problems(snapshot, environment)
         if owner_of(environment) in problems:
             await self._write_problems(snapshot, environment, problems)
@@ -150,17 +153,17 @@ class Reconciler:
             f"{snapshot.key.namespace}/{snapshot.key.name}",
             lambda: self._cluster.wake(snapshot.key),
         )
-        nodes = NodeApplier(self._azure, memory, self._may_go)
+        nodes = NodeApplier(self._azure, memory, self._may_go, "/".join(snapshot.key))
 
         self._load(environment, memory, applier)
         self._digest_outcomes(memory)
         if _now() >= memory.stale_at:
             memory.observed.clear()
-            memory.machines = None
+            memory.machines_stale_at = 0.0
             memory.stale_at = _now() + self._drift_seconds
         await observe(self._azure, memory, [*_ids(scope.graph), *(item.id for item in memory.inventory.values())])
-        memory.failures.pop("azure", None)
         await nodes.observe(scope.full.resource_group_id, self._drift_seconds)
+        memory.failures.pop("azure", None)
         applier.follow_unfinished()
 
         going = self._update_inventory(scope, memory)
@@ -175,7 +178,7 @@ class Reconciler:
         self._refresh_states(scope, memory)
         await self._write_statuses(scope, memory, nodes)
         await self._release(scope, memory, nodes)
-        return self._next_pass(memory, nodes)
+        return self._next_pass(started, memory, nodes)
 
     # What is wanted
 
@@ -205,7 +208,7 @@ class Reconciler:
                     try:
                         version = await self._azure.latest_image_version(environment.spec.location, urn)
                     except AzureError as error:
-                        if error.error_class is not ErrorClass.PERMANENT:
+                        if error.error_class not in {ErrorClass.PERMANENT, ErrorClass.ORDERING}:
                             raise
                         problems[owner_of(partition)] = Problem(owner_of(partition), error.code, error.message)
                         continue
@@ -250,12 +253,13 @@ class Reconciler:
         for outcome in outcomes:
             key = outcome.handle.resource_id.lower()
             memory.operations.pop(key, None)
-            memory.observed.pop(key, None)
+            memory.doubtful.add(key)
             if outcome.error is not None:
                 logger.warning("%s failed: %s", describe(outcome.handle.resource_id), outcome.error)
                 memory.fail(key, outcome.error, _now(), memory.tried.get(key, ""))
             elif outcome.handle.verb == "DELETE":
                 memory.observed[key] = None
+                memory.doubtful.discard(key)
                 memory.failures.pop(key, None)
             else:
                 memory.failures.pop(key, None)
@@ -270,22 +274,37 @@ class Reconciler:
                     owner=str(resource.owner),
                     state=state_of(memory, key),
                     order=scope.graph.depth[key],
+                    retained=resource.retained,
                 )
         kept = kept_ids(scope.full.graph, scope.graph, memory)
         going: list[str] = []
         for key, item in list(memory.inventory.items()):
             if key in scope.graph:
                 continue
-            if memory.observed.get(key) is None and key not in memory.operations:
+            if (memory.observed.get(key) is None and key not in memory.operations) or self._is_foreign(
+                scope, memory, key
+            ):
                 del memory.inventory[key]
                 memory.failures.pop(key, None)
             elif key in kept:
-                needs = tuple(stands_upon(scope.full.graph, memory, key))
-                memory.inventory[key] = item.model_copy(update={"state": State.KEPT, "needs": needs})
+                memory.inventory[key] = self._kept(scope, memory, item)
             elif Owner.parse(item.owner) not in scope.problems:
                 memory.inventory[key] = item.model_copy(update={"state": State.DELETING})
                 going.append(item.id)
         return going
+
+    def _is_foreign(self, scope: Scope, memory: Memory, key: str) -> bool:
+        """Return whether what has to go belongs to somebody else."""
+        resource, actual = scope.full.graph.get(key), memory.observed.get(key)
+        return (
+            resource is not None
+            and actual is not None
+            and is_foreign(resource.body, actual, "/".join(scope.snapshot.key))
+        )
+
+    def _kept(self, scope: Scope, memory: Memory, item: ManagedResource) -> ManagedResource:
+        needs = tuple(stands_upon(scope.full.graph, memory, item.id.lower()))
+        return item.model_copy(update={"state": State.KEPT, "needs": needs})
 
     def _recorded(self, environment: HPCEnvironment) -> set[str]:
         """Return the lower-case ids that stand in the environment's status."""
@@ -316,6 +335,34 @@ class Reconciler:
         for item in going:
             if memory.observed.get(item.lower(), ...) is None and item.lower() not in memory.operations:
                 memory.inventory.pop(item.lower(), None)
+        if scope.wanted is None and not memory.operations and not nodes.nodes():
+            await self._give_up_what_others_use(scope, memory)
+
+    async def _give_up_what_others_use(self, scope: Scope, memory: Memory) -> None:
+        """Keep what cannot be deleted, because something that is not in the inventory stands upon it.
+
+        Such as the network of a volume that was retained by an earlier environment of the same name.
+        """
+        refused = [
+            failure
+            for key in memory.inventory
+            if (failure := memory.failures.get(key)) is not None and failure.error.error_class is ErrorClass.ORDERING
+        ]
+        if all(failure.attempts < PATIENT_ATTEMPTS for failure in refused):
+            return
+        held = await self._azure.list_resource_ids(scope.full.resource_group_id)
+        foreign = sorted(item for item in held if item.lower() not in memory.inventory)
+        if not foreign:
+            return
+        for key, item in memory.inventory.items():
+            memory.inventory[key] = self._kept(scope, memory, item)
+        await self._say(
+            scope.environment, "InUseByOthers", "Kept what these resources stand upon: " + ", ".join(foreign)
+        )
+
+    async def _say(self, resource: CustomResource, reason: str, message: str) -> None:
+        logger.info("%s: %s", owner_of(resource), message)
+        await self._cluster.emit(resource, "Normal", reason, message)
 
     async def _without_foreign(self, scope: Scope, memory: Memory, going: list[str]) -> list[str]:
         """Return what may be deleted: the resource group last, and only if nothing of somebody else's is in it."""
@@ -327,8 +374,7 @@ class Reconciler:
             return going
         memory.inventory[group.lower()] = memory.inventory[group.lower()].model_copy(update={"state": State.KEPT})
         message = "Kept the resource group, because it holds what is not of this environment: " + ", ".join(foreign)
-        logger.info("%s: %s", scope.environment.metadata.name, message)
-        await self._cluster.emit(scope.environment, "Normal", "ResourceGroupKept", message)
+        await self._say(scope.environment, "ResourceGroupKept", message)
         return []
 
     def _used_by_nodes(self, scope: Scope, nodes: Iterable[Node]) -> set[str]:
@@ -351,6 +397,9 @@ class Reconciler:
             memory=memory,
             nodes=tuple(nodes.nodes()),
             problems=scope.problems,
+            serving=frozenset(
+                item.metadata.name for item in scope.snapshot.partitions if status.is_ready(self._before(item))
+            ),
         )
         await self._write(scope.environment, status.environment_status(facts, self._before(scope.environment)))
         for tier in scope.snapshot.tiers:
@@ -427,13 +476,11 @@ class Reconciler:
         ]
         if kept:
             message = "Kept in Azure, because deletionPolicy is Retain: " + ", ".join(sorted(kept))
-            logger.info("%s: %s", owner, message)
-            await self._cluster.emit(resource, "Normal", "DataRetained", message)
+            await self._say(resource, "DataRetained", message)
 
-    def _next_pass(self, memory: Memory, nodes: NodeApplier) -> float | None:
-        now = _now()
-        due = min(memory.next_due(now), memory.stale_at, memory.machines_stale_at if nodes.moving() else math.inf)
-        return max(0.0, due - now)
+    def _next_pass(self, started: float, memory: Memory, nodes: NodeApplier) -> float | None:
+        due = min(memory.next_due(started), memory.stale_at, memory.machines_stale_at if nodes.moving() else math.inf)
+        return max(0.0, due - _now())
 
 
 def _ids(graph: Graph) -> Iterable[str]:

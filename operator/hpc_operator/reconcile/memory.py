@@ -18,6 +18,9 @@ FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 300.0
 SLOW_RETRY_SECONDS = 300.0
 """Wait after a failure that time may heal but haste does not: capacity and quota."""
+PERMANENT_RETRY_SECONDS = 600.0
+"""Wait after a failure that only an edit, or somebody outside, can heal: a lock, a policy, a name that is taken. Nobody
+tells us when that is gone, so it is tried once in a while."""
 RIGHTS_RETRY_SECONDS = 120.0
 """Granted rights act within ten minutes (Azure RBAC troubleshooting), so a refused request is worth another try."""
 
@@ -35,7 +38,7 @@ class Failure:
     attempts
         How often in a row.
     due
-        Loop time from which it may be tried again; infinite where only an edit helps.
+        Loop time from which it may be tried again.
     tried
         Fingerprint of what was tried: something else may be tried at once.
     """
@@ -52,7 +55,7 @@ class Failure:
         if error.code == "AuthorizationFailed":
             wait = RIGHTS_RETRY_SECONDS
         elif error.error_class is ErrorClass.PERMANENT:
-            wait = math.inf
+            wait = PERMANENT_RETRY_SECONDS
         elif error.error_class in _SLOW:
             wait = SLOW_RETRY_SECONDS
         else:
@@ -62,12 +65,18 @@ class Failure:
 
 @dataclass
 class Memory:
-    """See the module. Ids are lower case; times are loop times in seconds."""
+    """See the module. Ids are lower case; times are loop times in seconds.
+
+    What is `doubtful` is looked at anew by the next pass, and what was observed is taken for true until then. What is
+    `foreign` has the name of one of ours and belongs to somebody else.
+    """
 
     first_seen: float = 0.0
     loaded: bool = False
     inventory: dict[str, ManagedResource] = field(default_factory=dict)
     observed: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    doubtful: set[str] = field(default_factory=set)
+    foreign: set[str] = field(default_factory=set)
     stale_at: float = 0.0
     operations: dict[str, Handle] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -88,9 +97,9 @@ class Memory:
         """Note a failure."""
         self.failures[what] = Failure.after(error, self.failures.get(what), now, tried)
 
-    def next_due(self, now: float) -> float:
+    def next_due(self, started: float) -> float:
         """Return the loop time of the next retry, infinite where there is none.
 
-        A retry that is due already waits for something else, which will make the next pass necessary.
+        What was due before the pass started waits for something else, which will make the next pass necessary.
         """
-        return min((failure.due for failure in self.failures.values() if failure.due > now), default=math.inf)
+        return min((failure.due for failure in self.failures.values() if failure.due > started), default=math.inf)

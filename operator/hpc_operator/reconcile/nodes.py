@@ -13,7 +13,8 @@ from hpc_operator.arm import Azure, AzureError
 from hpc_operator.graph import NodeSet, UnresolvedError, resolve
 from hpc_operator.reconcile.apply import fingerprint
 from hpc_operator.reconcile.memory import Memory
-from hpc_operator.reconcile.rollout import Node, NodeState, nodes_of, plan_nodes
+from hpc_operator.reconcile.plan import differences, overlay, update_body
+from hpc_operator.reconcile.rollout import GENERATION_TAG, Node, NodeState, nodes_of, plan_nodes
 from hpc_operator.reconcile.states import is_ready
 
 DEFAULT_POLL_SECONDS = 10.0
@@ -37,13 +38,16 @@ class NodeApplier:
     memory
         What is known of the environment.
     may_go
-        Whether a running node may be removed now.
+        Whether a node may be removed now.
+    environment
+        `namespace/name`, as the ownership tag has it.
     """
 
-    def __init__(self, azure: Azure, memory: Memory, may_go: Callable[[Node], bool]) -> None:
+    def __init__(self, azure: Azure, memory: Memory, may_go: Callable[[Node], bool], environment: str) -> None:
         self._azure = azure
         self._memory = memory
         self._may_go = may_go
+        self._environment = environment
 
     async def observe(self, resource_group_id: str, settled_seconds: float) -> None:
         """List the virtual machines, unless what is known is fresh enough.
@@ -69,18 +73,18 @@ class NodeApplier:
 
     def nodes(self, partition: str | None = None) -> list[Node]:
         """Return the known nodes, of one partition or of all."""
-        return [
-            node for node in nodes_of(self._memory.machines or ()) if partition is None or node.partition == partition
-        ]
+        known = nodes_of(self._memory.machines or (), self._environment)
+        return [node for node in known if partition is None or node.partition == partition]
 
     async def converge(self, node_set: NodeSet) -> None:
         """Make and remove nodes of one partition as planned."""
         partition = node_set.owner.name
         nodes = self.nodes(partition)
         tried = fingerprint(node_set.body)
-        await self._note_failed(partition, nodes, tried)
+        await self._note_failed(node_set, nodes, tried)
         plan = plan_nodes(node_set, nodes, self._may_go)
         await self.remove(plan.delete)
+        await self._retag(node_set)
         if not plan.create or not self._memory.may_try(failure_key(partition), self._now(), tried):
             return
         if not all(is_ready(self._memory, need) for need in node_set.needs):
@@ -89,46 +93,88 @@ class NodeApplier:
             bodies = {name: resolve(node_set.body, self._memory.observed, name) for name in plan.create}
         except UnresolvedError:
             return
-        await asyncio.gather(
-            *(self._create(partition, node_set.node_id(name), body, tried) for name, body in bodies.items())
-        )
+        refusals = await asyncio.gather(*(self._create(node_set.node_id(name), body) for name, body in bodies.items()))
+        self._note_refusals(failure_key(partition), refusals, tried)
 
     async def remove(self, nodes: Iterable[Node]) -> None:
         """Start the deletion of nodes; their disks and network interfaces go with them."""
-        await asyncio.gather(*(self._delete(node) for node in nodes if node.state is not NodeState.DELETING))
+        by_partition: dict[str, list[Node]] = {}
+        for node in nodes:
+            if node.state is not NodeState.DELETING:
+                by_partition.setdefault(node.partition, []).append(node)
+        for partition, going in by_partition.items():
+            key = f"deletion of {failure_key(partition)}"
+            if self._memory.may_try(key, self._now()):
+                refusals = await asyncio.gather(*(self._delete(node) for node in going))
+                self._note_refusals(key, refusals)
+                if not any(refusals):
+                    self._memory.failures.pop(key, None)
 
-    async def _create(self, partition: str, resource_id: str, body: Mapping[str, Any], tried: str) -> None:
+    async def _create(self, resource_id: str, body: Mapping[str, Any]) -> AzureError | None:
         try:
             started = await self._azure.put(resource_id, body)
         except AzureError as error:
-            self._memory.fail(failure_key(partition), error, self._now(), tried)
-            # Nobody knows whether it was carried out: list before the next try.
-            self._memory.machines = None
-            return
+            return error
         if self._memory.machines is not None and started.body is not None:
             self._memory.machines.append(started.body)
         self._poll_after(started.retry_after)
+        return None
 
-    async def _delete(self, node: Node) -> None:
+    async def _delete(self, node: Node) -> AzureError | None:
         try:
             started = await self._azure.delete(node.id)
         except AzureError as error:
-            self._memory.fail(failure_key(node.partition), error, self._now())
-            self._memory.machines = None
-            return
-        self._memory.machines = [
-            _going(machine) if machine["id"] == node.id else machine for machine in self._memory.machines or ()
-        ]
+            return error
+        self._show(node.id, {"properties": {"provisioningState": "Deleting"}})
         self._poll_after(started.retry_after)
+        return None
 
-    async def _note_failed(self, partition: str, nodes: Iterable[Node], tried: str) -> None:
+    async def _retag(self, node_set: NodeSet) -> None:
+        """Bring the tags of running nodes in step; all else of a node is its generation's."""
+        wanted = {"tags": resolve(node_set.body["tags"], self._memory.observed)}
+        current = {node.id for node in self.nodes(node_set.owner.name) if node.state is NodeState.READY}
+        key = f"tags of {failure_key(node_set.owner.name)}"
+        info = self._azure.type_info(node_set.node_type)
+        for machine in list(self._memory.machines or ()):
+            if machine["id"] not in current or machine["tags"].get(GENERATION_TAG) != node_set.generation:
+                continue
+            changes = differences(wanted, machine, info)
+            if not changes or not self._memory.may_try(key, self._now(), fingerprint(wanted)):
+                continue
+            try:
+                await self._azure.patch(machine["id"], update_body(wanted, machine, changes, info))
+            except AzureError as error:
+                self._memory.fail(key, error, self._now(), fingerprint(wanted))
+                return
+            self._show(machine["id"], {"tags": {**machine["tags"], **wanted["tags"]}})
+
+    def _show(self, resource_id: str, change: Mapping[str, Any]) -> None:
+        """Take for true what the next list will show."""
+        self._memory.machines = [
+            overlay(machine, change) if machine["id"] == resource_id else machine
+            for machine in self._memory.machines or ()
+        ]
+
+    def _note_refusals(self, key: str, refusals: Iterable[AzureError | None], tried: str = "") -> None:
+        """Remember what was refused together as one failure, and have the machines listed before the next try."""
+        for error in refusals:
+            if error is not None:
+                self._memory.fail(key, error, self._now(), tried)
+                self._memory.machines_stale_at = 0.0
+                return
+
+    async def _note_failed(self, node_set: NodeSet, nodes: Iterable[Node], tried: str) -> None:
         """Remember why nodes failed, so that the next ones wait, and so that the user reads it."""
+        key = failure_key(node_set.owner.name)
         failed = [node for node in nodes if node.state is NodeState.FAILED]
-        if failed:
-            error = await self._azure.virtual_machine_error(failed[0].id)
-            self._memory.fail(failure_key(partition), error, self._now(), tried)
-        elif all(node.state is NodeState.READY for node in nodes) and nodes:
-            self._memory.failures.pop(failure_key(partition), None)
+        if failed and self._memory.may_try(key, self._now(), tried):
+            try:
+                reason = await self._azure.virtual_machine_error(failed[0].id)
+            except AzureError as error:
+                reason = error
+            self._memory.fail(key, reason, self._now(), tried)
+        elif not failed and sum(node.state is NodeState.READY for node in nodes) >= node_set.count:
+            self._memory.failures.pop(key, None)
 
     def _poll_after(self, retry_after: float | None) -> None:
         self._memory.machines_poll_seconds = retry_after or DEFAULT_POLL_SECONDS
@@ -136,8 +182,3 @@ class NodeApplier:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def _going(machine: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a virtual machine as the next list will show it."""
-    return {**machine, "properties": {**machine["properties"], "provisioningState": "Deleting"}}

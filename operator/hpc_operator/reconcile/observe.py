@@ -11,14 +11,20 @@ from hpc_operator.reconcile.memory import Memory
 
 
 async def observe(azure: Azure, memory: Memory, resource_ids: Iterable[str]) -> None:
-    """Get every resource that memory does not know, parents first: where the parent is missing the rest needs no look.
+    """Get every resource that memory does not know or doubts.
+
+    Parents come first: where the parent is missing the rest needs no look.
 
     Raises
     ------
     AzureError
         If a request fails; what was learnt until then stays in memory.
     """
-    unknown = {item.lower(): item for item in resource_ids if item.lower() not in memory.observed}
+    unknown = {
+        item.lower(): item
+        for item in resource_ids
+        if item.lower() not in memory.observed or item.lower() in memory.doubtful
+    }
     levels: dict[int, list[str]] = {}
     for key in unknown:
         levels.setdefault(key.count("/"), []).append(key)
@@ -31,6 +37,7 @@ async def observe(azure: Azure, memory: Memory, resource_ids: Iterable[str]) -> 
                 look_at.append(key)
         bodies = await asyncio.gather(*(azure.get(unknown[key]) for key in look_at))
         memory.observed.update(zip(look_at, bodies, strict=True))
+        memory.doubtful.difference_update(levels[level])
 
 
 def _parent_is_missing(memory: Memory, key: str) -> bool:

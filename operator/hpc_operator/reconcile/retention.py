@@ -27,7 +27,11 @@ def kept_ids(full: Graph, wanted: Graph, memory: Memory) -> frozenset[str]:
     pending += [
         key
         for key, item in memory.inventory.items()
-        if item.state == State.KEPT and key not in wanted and key not in full and _exists(memory, key)
+        # What has no specification any more, because its object vanished without us, holds data all the same.
+        if (item.state == State.KEPT or item.retained)
+        and key not in wanted
+        and key not in full
+        and _exists(memory, key)
     ]
     kept: set[str] = set()
     while pending:

@@ -12,6 +12,7 @@ from typing import Any
 
 from hpc_operator.graph import NodeSet
 
+ENVIRONMENT_TAG = "hpc-environment"
 PARTITION_TAG = "hpc-partition"
 GENERATION_TAG = "hpc-generation"
 
@@ -37,8 +38,16 @@ class Node:
     scale_set_id: str
 
 
-def nodes_of(virtual_machines: Iterable[Mapping[str, Any]]) -> list[Node]:
-    """Return those VMs that carry our partition tag, as nodes."""
+def nodes_of(virtual_machines: Iterable[Mapping[str, Any]], environment: str) -> list[Node]:
+    """Return those VMs that carry our tags, as nodes.
+
+    Parameters
+    ----------
+    virtual_machines
+        Bodies as Azure returned them.
+    environment
+        `namespace/name`, as the ownership tag has it.
+    """
     return [
         Node(
             id=machine["id"],
@@ -49,7 +58,7 @@ def nodes_of(virtual_machines: Iterable[Mapping[str, Any]]) -> list[Node]:
             scale_set_id=str((machine.get("properties", {}).get("virtualMachineScaleSet") or {}).get("id", "")).lower(),
         )
         for machine in virtual_machines
-        if PARTITION_TAG in (machine.get("tags") or {})
+        if PARTITION_TAG in (tags := machine.get("tags") or {}) and tags.get(ENVIRONMENT_TAG) == environment
     ]
 
 
@@ -83,14 +92,15 @@ def plan_nodes(node_set: NodeSet, nodes: Sequence[Node], may_go: Callable[[Node]
     nodes
         All nodes that the partition has, of every generation, going ones included.
     may_go
-        Whether a running node may be removed now; nodes that never came up are removed unasked.
+        Whether a node may be removed now; one that is on its way up is removed unasked.
     """
     staying = [node for node in nodes if node.state is not NodeState.DELETING]
     present = [
         node for node in staying if node.generation == node_set.generation and node.state is not NodeState.FAILED
     ]
     outdated = [node for node in staying if node.generation != node_set.generation]
-    failed = [node for node in staying if node.state is NodeState.FAILED]
+    # Asked as well, for a node whose update failed runs on.
+    failed = [node for node in staying if node.state is NodeState.FAILED and may_go(node)]
     return NodePlan(
         create=_names(node_set, nodes, _how_many_to_create(node_set, nodes, present)),
         delete=tuple({node.id: node for node in [*failed, *_to_remove(node_set, present, outdated, may_go)]}.values()),
@@ -112,7 +122,7 @@ def _to_remove(
     removable = sorted(present, key=lambda node: (node.state is NodeState.READY, -_number(node)))[: max(0, excess)]
     going = [node for node in removable if node.state is not NodeState.READY or may_go(node)]
 
-    going += [node for node in outdated if node.state is not NodeState.READY]
+    going += [node for node in outdated if node.state is NodeState.CREATING]
     ready = sum(node.state is NodeState.READY for node in present if node not in going)
     old = sorted((node for node in outdated if node.state is NodeState.READY), key=_number, reverse=True)
     spare = ready + len(old) - (node_set.count - node_set.max_unavailable)

@@ -8,8 +8,7 @@ from typing import Any
 
 from hpc_operator.graph import ArmId, Graph, Resource
 from hpc_operator.reconcile.memory import Memory
-
-ENVIRONMENT_TAG = "hpc-environment"
+from hpc_operator.reconcile.rollout import ENVIRONMENT_TAG
 
 _FINAL = frozenset({"", "succeeded", "failed", "canceled"})
 
@@ -41,14 +40,17 @@ def is_ready(memory: Memory, resource_id: str) -> bool:
     """Return whether a resource is there, whole, and not being written."""
     key = resource_id.lower()
     body = memory.observed.get(key)
-    return body is not None and key not in memory.operations and provisioning_state(body) in {"", "succeeded"}
+    usable = body is not None and key not in memory.operations and key not in memory.foreign
+    return usable and provisioning_state(body) in {"", "succeeded"}
 
 
 def is_settled(memory: Memory, resource_id: str) -> bool:
     """Return whether a resource is there and usable, be it that an update of it is under way."""
-    body = memory.observed.get(resource_id.lower())
+    key = resource_id.lower()
+    body = memory.observed.get(key)
     return (
         body is not None
+        and key not in memory.foreign
         and provisioning_state(body) in {"", "succeeded", "updating"}
         and not _is_new(memory, resource_id)
     )
@@ -75,6 +77,23 @@ def state_of(memory: Memory, resource_id: str) -> State:
         return State.PENDING
     entry = memory.inventory.get(key)
     return State.UPDATING if entry is not None and entry.state in {State.READY, State.UPDATING} else State.CREATING
+
+
+def is_foreign(owned: Mapping[str, Any], actual: Mapping[str, Any], environment: str) -> bool:
+    """Return whether a resource of a name of ours does not carry our ownership tag.
+
+    Parameters
+    ----------
+    owned
+        The body that we would give it; a type without tags has none, and its parent tells whose it is.
+    actual
+        The body that Azure shows.
+    environment
+        `namespace/name`, as the tag has it.
+    """
+    if ENVIRONMENT_TAG not in (owned.get("tags") or {}):
+        return False
+    return (actual.get("tags") or {}).get(ENVIRONMENT_TAG) != environment
 
 
 def exclusive_scopes(resource: Resource | None, resource_id: str, types: tuple[str, ...]) -> frozenset[str]:

@@ -29,7 +29,7 @@ WHAT_NEXT = {
     ErrorClass.CAPACITY: "It is tried again every few minutes; another VM size may be available at once.",
     ErrorClass.QUOTA: "Ask for more quota in this subscription and region; it is tried again every few minutes.",
     ErrorClass.CREDENTIALS: "Check the identity of the operator; it is tried again by itself.",
-    ErrorClass.PERMANENT: "It is tried again when the specification changes.",
+    ErrorClass.PERMANENT: "It is tried again when the specification changes, and every ten minutes.",
 }
 
 _STUCK = frozenset({ErrorClass.PERMANENT, ErrorClass.QUOTA, ErrorClass.CAPACITY})
@@ -45,6 +45,8 @@ class Facts:
     memory: Memory
     nodes: tuple[Node, ...]
     problems: Mapping[Owner, Problem]
+    serving: frozenset[str] = frozenset()
+    """Partitions that were Ready before."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,12 @@ def unreachable(resource: CustomResource, error: AzureError, before: Status) -> 
     }
 
 
+def is_ready(status: Status) -> bool:
+    """Return whether a status says that its object is ready."""
+    ready = _ready(status)
+    return ready is not None and ready["status"] == "True"
+
+
 def news(before: Status, after: Status) -> News | None:
     """Return what is worth an Event: a `Ready` condition whose status or reason is another one than before."""
     old, new = _ready(before), _ready(after)
@@ -209,14 +217,20 @@ def _step_verdict(facts: Facts, wanted: Blueprint, step: Step) -> Verdict:
         for node_set in wanted.node_sets:
             nodes = [node for node in facts.nodes if node.partition == node_set.owner.name]
             _add_up(verdict, _partition_verdict(facts, wanted, node_set, nodes))
+        _add_problems(verdict, facts, ComputePartition)
         return verdict
     for resource in wanted.graph:
         if resource.step is step:
             _add_up(verdict, _resource_verdict(facts, resource))
-    for owner, problem in facts.problems.items():
-        if step is Step.STORAGE and owner.kind == StorageTier.__name__:
-            _add_up(verdict, Verdict(False, problem.reason, f"{owner}: {problem.message}", stuck=problem.message))
+    _add_problems(verdict, facts, StorageTier if step is Step.STORAGE else None)
     return verdict
+
+
+def _add_problems(verdict: Verdict, facts: Facts, kind: type[CustomResource] | None) -> None:
+    """Add the problems of all objects of a kind."""
+    for owner, problem in facts.problems.items():
+        if kind is not None and owner.kind == kind.__name__:
+            _add_up(verdict, Verdict(False, problem.reason, f"{owner}: {problem.message}", stuck=problem.message))
 
 
 def _resource_verdict(facts: Facts, resource: Resource) -> Verdict:
@@ -228,7 +242,8 @@ def _resource_verdict(facts: Facts, resource: Resource) -> Verdict:
     if failure is not None:
         _blame(verdict, [failure.error], [resource.id])
     elif state is State.FAILED:
-        verdict = Verdict(False, "Failed", f"{name} is in state Failed. It is put again by itself.", moving=name)
+        next_step = "Have its owner repair it" if resource.referenced else "It is put again by itself"
+        verdict = Verdict(False, "Failed", f"{name} is in state Failed. {next_step}.", moving=name)
     elif state is not State.READY:
         verdict.reason = "Progressing"
         verdict.moving = verdict.message = f"{name} is {_DOING[state]}"
@@ -253,6 +268,9 @@ def _partition_verdict(facts: Facts, wanted: Blueprint, node_set: NodeSet, nodes
             _add_up(verdict, _resource_verdict(facts, resource))
     # Nodes of the generation before serve on while what the new one needs is being made.
     serving = enough and (ready > 0 or verdict.ready)
+    if partition in facts.serving and ready > 0:
+        # More nodes are wanted, or some are lost, than are there yet: what serves goes on to serve meanwhile.
+        serving = True
     outdated = [node for node in nodes if node.generation != node_set.generation]
     if outdated and not verdict.stuck:
         verdict.reason = "RollingOut"

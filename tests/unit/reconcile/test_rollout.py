@@ -90,11 +90,12 @@ def test_only_machines_with_our_partition_tag_are_nodes():
         {
             "id": "/b",
             "name": "p-new-1",
-            "tags": {"hpc-partition": "p", "hpc-generation": "new"},
+            "tags": {"hpc-environment": "n/e", "hpc-partition": "p", "hpc-generation": "new"},
             "properties": {"provisioningState": "Creating", "virtualMachineScaleSet": {"id": "/X"}},
         },
     ]
-    assert nodes_of(machines) == [Node("/b", "p-new-1", "p", "new", NodeState.CREATING, "/x")]
+    machines.append({**machines[1], "tags": {**machines[1]["tags"], "hpc-environment": "n/other"}})
+    assert nodes_of(machines, "n/e") == [Node("/b", "p-new-1", "p", "new", NodeState.CREATING, "/x")]
 
 
 @given(
