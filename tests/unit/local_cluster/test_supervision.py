@@ -82,8 +82,10 @@ def test_a_port_that_somebody_took_meanwhile_is_tried_again_with_others(tmp_path
 def test_interrupting_a_start_leaves_nothing(tmp_path, programs):
     """The components never become ready, so the start waits until it is interrupted."""
     script = f"""
+        import signal
         from pathlib import Path
         from local_cluster import LocalCluster
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         binaries = {{path.name: path for path in Path({str(tmp_path / "bin")!r}).iterdir()}}
         LocalCluster(Path({str(tmp_path / "cluster")!r}), binaries=binaries).start()
     """
