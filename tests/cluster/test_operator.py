@@ -358,9 +358,7 @@ def test_a_second_tier_on_the_same_path_is_refused_before_any_write(
     assert azure.writes(since) == []
 
 
-def test_an_api_server_that_goes_away_is_waited_for(
-    objects: Objects, operator: Operator, azure: Azure
-) -> None:
+def test_an_api_server_that_goes_away_is_waited_for(objects: Objects, operator: Operator, azure: Azure) -> None:
     objects.apply(*manifests())
     eventually(lambda: len([entry for entry in azure.writes() if objects.namespace in entry["path"]]) >= 4)
     objects.cluster.server.pause_api_server()

@@ -434,7 +434,7 @@ class ManagedResource(Model):
     retained: bool = Field(False, description="Whether it holds data that stays when its owner goes.")
     needs: tuple[Annotated[str, Field(max_length=1024)], ...] = Field(
         (),
-        description="For what is kept: ids of what it stands upon, in lower case.",
+        description="For what is retained or kept: ids of what it stands upon, in lower case.",
         max_length=50,
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )

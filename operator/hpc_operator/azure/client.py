@@ -202,22 +202,20 @@ class AzureClient:
         if version != "latest":
             return version
         scope = ArmId(f"/subscriptions/{self._subscription_id}", "Microsoft.Compute/locations", (location,))
-        answer = await self._call(
-            scope,
-            table.COMPUTE,
-            "virtual_machine_images",
-            "list",
-            location,
-            publisher,
-            offer,
-            sku,
-            top=1,
-            orderby="name desc",
-        )
-        images = answer.body
+        names = (location, publisher, offer, sku)
+        try:
+            answer = await self._call(
+                scope, table.COMPUTE, "virtual_machine_images", "list", *names, top=1, orderby="name desc"
+            )
+        except AzureError as error:
+            if not _is_absent(error):
+                raise
+            images: Any = None
+        else:
+            images = answer.body
         if not isinstance(images, Sequence) or not images:
             msg = f"There is no image {urn} in {location}; `az vm image list --all --location {location}` shows them."
-            raise AzureError(msg, code="ImageNotFound", status=answer.status, error_class=ErrorClass.PERMANENT)
+            raise AzureError(msg, code="ImageNotFound", status=404, error_class=ErrorClass.PERMANENT)
         return str(images[0]["name"])
 
     def follow(self, handle: Handle, done: Callable[[Outcome], None], *, retry_after: float | None = None) -> None:

@@ -77,14 +77,25 @@ class ObjectCache:
         if not self._members[environment]:
             del self._members[environment]
 
-    def keep_only(self, listed: Iterable[Mapping[str, Any]]) -> set[Key]:
-        """Take in a complete list and forget all else: a cut watch does not tell what was deleted meanwhile."""
+    def known(self) -> frozenset[ObjectKey]:
+        """Return the keys of all known objects."""
+        return frozenset(self._raw)
+
+    def keep_only(self, listed: Iterable[Mapping[str, Any]], known: frozenset[ObjectKey]) -> set[Key]:
+        """Take in a complete list and forget all else: a cut watch does not tell what was deleted meanwhile.
+
+        Parameters
+        ----------
+        listed
+            All objects that there are.
+        known
+            What was known before they were listed: what a watch brought since then may be missing in the list.
+        """
         objects = list(listed)
         woken: set[Key] = set()
         for raw in objects:
             woken |= self.apply(raw)
-        present = {_object_key(raw) for raw in objects}
-        for key in self._raw.keys() - present:
+        for key in known & self._raw.keys() - {_object_key(raw) for raw in objects}:
             woken |= self.remove(self._raw[key])
         return woken
 

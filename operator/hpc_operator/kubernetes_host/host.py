@@ -94,7 +94,7 @@ class Host:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST_RETRY_SECONDS)
                 continue
-            self.cache.keep_only(objects)
+            self.cache.keep_only(objects, frozenset())
             for key in self.cache.environments():
                 self.queue.add(key)
             return
@@ -128,12 +128,13 @@ class Host:
     async def _sweep(self, cluster: KubernetesCluster) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
+            known = self.cache.known()
             try:
                 objects = await cluster.list_all(self._namespaces)
             except (client.ApiException, aiohttp.ClientError, TimeoutError) as error:
                 logger.warning("%s; looking again in %.0f s", _explain(error), SWEEP_SECONDS)
                 continue
-            for key in self.cache.keep_only(objects):
+            for key in self.cache.keep_only(objects, known):
                 self.queue.add(key)
 
     async def _watch(self, stop: asyncio.Event | None) -> None:

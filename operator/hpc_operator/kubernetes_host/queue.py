@@ -40,6 +40,7 @@ class KeyQueue:
     async def get(self) -> Key:
         """Return the next due key; wait for it. `done` must follow."""
         while True:
+            await asyncio.sleep(0)  # whoever is given a key at once, again and again, must not shut out all others
             wait = self._next_wait()
             if wait is not None and wait <= 0:
                 _, key = heapq.heappop(self._heap)

@@ -101,14 +101,19 @@ class Applier:
     def follow_unfinished(self) -> None:
         """Follow what Azure is working on although no handle is known, as after a crash between answer and status."""
         for key, body in self._memory.observed.items():
-            if body is not None and not is_final(body) and key not in self._memory.operations:
+            known = key in self._memory.inventory and key not in self._memory.operations
+            if known and body is not None and not is_final(body):
                 verb: Verb = "DELETE" if provisioning_state(body) == "deleting" else "PUT"
                 self.follow(Handle(str(body.get("id", key)), verb, "", _now()))
 
     def _next_write(self, graph: Graph, resource: Resource) -> Write | None:
         """Return the request that a resource needs now; None where it needs none or has to wait."""
         key = resource.id.lower()
-        if key in self._memory.operations or blocking_needs(self._memory, graph, resource):
+        if (
+            key in self._memory.operations
+            or key in self._memory.doubtful
+            or blocking_needs(self._memory, graph, resource)
+        ):
             return None
         try:
             owned = resolve(resource.body, self._memory.observed)
@@ -238,14 +243,18 @@ class Applier:
             self.follow(Handle(write.resource_id, "DELETE", "", _now()))
 
     def _check_reference(self, resource: Resource) -> None:
-        """Note that something which belongs to others is missing, and have it looked for again."""
+        """Note that something which belongs to others cannot be used yet, and have it looked at again."""
         key = resource.id.lower()
-        if self._memory.observed.get(key) is not None:
+        body = self._memory.observed.get(key)
+        if body is not None and is_final(body):
             self._memory.failures.pop(key, None)
         elif self._memory.may_try(key, self._now()):
-            message = f"{resource.id} does not exist; it is only referenced and never created: check the id"
-            error = AzureError(message, code="ReferenceNotFound", status=0, error_class=ErrorClass.ORDERING)
-            self._memory.fail(key, error, self._now())
+            missing = f"{resource.id} does not exist; it is only referenced and never created: check the id"
+            busy = f"{resource.id} is being changed by its owner"
+            code, message = ("ReferenceNotFound", missing) if body is None else ("ReferenceNotReady", busy)
+            self._memory.fail(
+                key, AzureError(message, code=code, status=0, error_class=ErrorClass.ORDERING), self._now()
+            )
             self._memory.doubtful.add(key)
 
     def _look_again(self, key: str, error: UnresolvedError) -> None:
@@ -256,13 +265,13 @@ class Applier:
             self._memory.doubtful.add(error.ref.resource_id.lower())
 
     def _refuse_foreign(self, key: str, owned: Mapping[str, Any], actual: Mapping[str, Any], tried: str) -> bool:
-        """Return whether a resource belongs to somebody else; say so, and look again after a while."""
+        """Return whether a resource belongs to somebody else, and say so."""
         if not is_foreign(owned, actual, self._environment):
-            self._memory.foreign.discard(key)
+            if key in self._memory.foreign:
+                self._memory.foreign.discard(key)
+                self._memory.failures.pop(key, None)
             return False
         if self._memory.may_try(key, self._now(), tried):
-            if key in self._memory.foreign:
-                self._memory.doubtful.add(key)
             claimed = (actual.get("tags") or {}).get(ENVIRONMENT_TAG)
             whose = f"belongs to {claimed}" if claimed else "was not made by this operator"
             message = (

@@ -160,6 +160,7 @@ class Reconciler:
         if _now() >= memory.stale_at:
             memory.observed.clear()
             memory.machines_stale_at = 0.0
+            memory.try_everything(_now())
             memory.stale_at = _now() + self._drift_seconds
         await observe(self._azure, memory, [*_ids(scope.graph), *(item.id for item in memory.inventory.values())])
         await nodes.observe(scope.full.resource_group_id, self._drift_seconds)
@@ -275,6 +276,8 @@ class Reconciler:
                     state=state_of(memory, key),
                     order=scope.graph.depth[key],
                     retained=resource.retained,
+                    # Written down while it is known: a tier may vanish without us being asked.
+                    needs=tuple(sorted(scope.graph.needs(resource))) if resource.retained else (),
                 )
         kept = kept_ids(scope.full.graph, scope.graph, memory)
         going: list[str] = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hpc_operator.api.hpc_environment import ManagedResource
@@ -18,9 +18,6 @@ FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 300.0
 SLOW_RETRY_SECONDS = 300.0
 """Wait after a failure that time may heal but haste does not: capacity and quota."""
-PERMANENT_RETRY_SECONDS = 600.0
-"""Wait after a failure that only an edit, or somebody outside, can heal: a lock, a policy, a name that is taken. Nobody
-tells us when that is gone, so it is tried once in a while."""
 RIGHTS_RETRY_SECONDS = 120.0
 """Granted rights act within ten minutes (Azure RBAC troubleshooting), so a refused request is worth another try."""
 
@@ -38,7 +35,7 @@ class Failure:
     attempts
         How often in a row.
     due
-        Loop time from which it may be tried again.
+        Loop time from which it may be tried again; infinite where haste does not help (see `Memory.try_everything`).
     tried
         Fingerprint of what was tried: something else may be tried at once.
     """
@@ -55,7 +52,7 @@ class Failure:
         if error.code == "AuthorizationFailed":
             wait = RIGHTS_RETRY_SECONDS
         elif error.error_class is ErrorClass.PERMANENT:
-            wait = PERMANENT_RETRY_SECONDS
+            wait = math.inf
         elif error.error_class in _SLOW:
             wait = SLOW_RETRY_SECONDS
         else:
@@ -75,6 +72,7 @@ class Memory:
     loaded: bool = False
     inventory: dict[str, ManagedResource] = field(default_factory=dict)
     observed: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    failed_nodes: set[str] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
     stale_at: float = 0.0
@@ -96,6 +94,10 @@ class Memory:
     def fail(self, what: str, error: AzureError, now: float, tried: str = "") -> None:
         """Note a failure."""
         self.failures[what] = Failure.after(error, self.failures.get(what), now, tried)
+
+    def try_everything(self, now: float) -> None:
+        """Let everything be tried again: a lock, a policy, a name that was taken may be gone, and nobody tells us."""
+        self.failures = {what: replace(failure, due=min(failure.due, now)) for what, failure in self.failures.items()}
 
     def next_due(self, started: float) -> float:
         """Return the loop time of the next retry, infinite where there is none.

@@ -166,10 +166,13 @@ class NodeApplier:
     async def _note_failed(self, node_set: NodeSet, nodes: Iterable[Node], tried: str) -> None:
         """Remember why nodes failed, so that the next ones wait, and so that the user reads it."""
         key = failure_key(node_set.owner.name)
-        failed = [node for node in nodes if node.state is NodeState.FAILED]
-        if failed and self._memory.may_try(key, self._now(), tried):
+        failed = {node.id for node in nodes if node.state is NodeState.FAILED}
+        new = sorted(failed - self._memory.failed_nodes)
+        self._memory.failed_nodes -= {node.id for node in nodes if node.id not in failed}
+        self._memory.failed_nodes |= failed
+        if new:
             try:
-                reason = await self._azure.virtual_machine_error(failed[0].id)
+                reason = await self._azure.virtual_machine_error(new[0])
             except AzureError as error:
                 reason = error
             self._memory.fail(key, reason, self._now(), tried)

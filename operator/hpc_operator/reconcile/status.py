@@ -29,7 +29,7 @@ WHAT_NEXT = {
     ErrorClass.CAPACITY: "It is tried again every few minutes; another VM size may be available at once.",
     ErrorClass.QUOTA: "Ask for more quota in this subscription and region; it is tried again every few minutes.",
     ErrorClass.CREDENTIALS: "Check the identity of the operator; it is tried again by itself.",
-    ErrorClass.PERMANENT: "It is tried again when the specification changes, and every ten minutes.",
+    ErrorClass.PERMANENT: "It is tried again when the specification changes, and once in every drift period.",
 }
 
 _STUCK = frozenset({ErrorClass.PERMANENT, ErrorClass.QUOTA, ErrorClass.CAPACITY})

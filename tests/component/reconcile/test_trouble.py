@@ -293,7 +293,6 @@ async def test_a_permanent_refusal_names_resource_code_and_what_happens_next(wor
     assert world.emulator.faults.all()[0].hits < 5
 
 
-@known("memory.Failure.after: a permanent error is due never, not even after a drift period")
 async def test_a_permanent_refusal_passes_when_its_cause_is_gone(world):
     fault(world, "PUT", TARGETS["gateway"], answer=answer(403, "RequestDisallowedByPolicy", "Disallowed by policy."))
     apply(world, lean())
@@ -302,7 +301,6 @@ async def test_a_permanent_refusal_passes_when_its_cause_is_gone(world):
     await world.run_until(world.ready, seconds=4)
 
 
-@known("memory.Failure.after: a permanent error is due never, and a deletion has no body that could change")
 async def test_a_lock_that_is_taken_away_lets_a_deletion_go_on(world):
     await ready(world, lean(), partition())
     fault(world, "DELETE", r"/virtualMachineScaleSets/", answer=answer(409, "ScopeLocked", "The scope is locked."))
@@ -363,7 +361,6 @@ async def test_azure_refusing_everything_is_told_and_passes(world, refusal, reas
     await assert_steady(world)
 
 
-@known("environment._pass forgets the failure azure before nodes.observe has asked: no growing waits")
 async def test_azure_refusing_to_list_machines_is_asked_ever_more_seldom(world, monkeypatch):
     monkeypatch.setattr(memory, "LONGEST_RETRY_SECONDS", 300.0)
     await ready(world, lean(), partition())
@@ -374,7 +371,6 @@ async def test_azure_refusing_to_list_machines_is_asked_ever_more_seldom(world, 
     assert len(world.emulator.requests) - before < 10
 
 
-@known("nodes._note_failed lets the error of its question end the pass")
 async def test_a_failure_that_cannot_be_explained_leaves_the_environment_alone(world):
     await ready(world, lean(), partition())
     fault(world, "GET", r"/instanceView$", count=None, answer=answer(404, "ResourceNotFound"))
@@ -406,7 +402,6 @@ async def test_too_little_quota_for_nodes_is_told_by_the_partition_alone(world):
     await assert_steady(world)
 
 
-@known("nodes._note_failed forgets a failure when all nodes that there are run, although some are missing")
 @pytest.mark.parametrize("scarce", ["quota", "sync", "operation"])
 async def test_scarcity_that_lets_some_nodes_through_does_not_make_the_engine_run_hot(world, monkeypatch, scarce):
     monkeypatch.setattr(memory, "SLOW_RETRY_SECONDS", 300.0)
@@ -444,7 +439,6 @@ async def test_a_node_that_fails_is_replaced(world):
     await assert_steady(world)
 
 
-@known("nodes._create forgets all machines after one refusal: status counts none")
 async def test_a_refused_node_takes_nothing_from_a_partition_that_runs(world):
     await ready(world, lean(), partition())
     since = len(world.cluster.status_writes)
@@ -458,7 +452,6 @@ async def test_a_refused_node_takes_nothing_from_a_partition_that_runs(world):
     assert flaps(world, since) == {}
 
 
-@known("nodes._create forgets all machines: the scale set of running nodes seems unused and is deleted")
 async def test_a_refused_node_does_not_take_the_old_scale_set_and_its_nodes_down(world):
     await ready(world, lean(), partition())
     before = last(world)
@@ -477,7 +470,6 @@ async def test_a_refused_node_does_not_take_the_old_scale_set_and_its_nodes_down
     assert len(deletions) == 3
 
 
-@known("nodes._create counts each node as one more attempt")
 async def test_nodes_refused_together_count_as_one_failure(world, monkeypatch):
     monkeypatch.setattr(memory, "LONGEST_RETRY_SECONDS", 3.0)
     fault(world, "PUT", VMS, count=8, answer=answer(503, "ServiceUnavailable"))
@@ -486,7 +478,6 @@ async def test_nodes_refused_together_count_as_one_failure(world, monkeypatch):
     assert tries[8]["wallTime"] - tries[7]["wallTime"] < 1.0
 
 
-@known("nodes.converge deletes without may_try, and _note_failed starts counting anew")
 async def test_a_node_that_may_not_be_deleted_is_not_asked_for_all_the_time(world, monkeypatch):
     monkeypatch.setattr(memory, "LONGEST_RETRY_SECONDS", 300.0)
     await ready(world, lean(), partition())
@@ -496,7 +487,6 @@ async def test_a_node_that_may_not_be_deleted_is_not_asked_for_all_the_time(worl
     assert refused.hits < 10
 
 
-@known("rollout.plan_nodes removes failed nodes unasked, also those that ran")
 async def test_a_node_that_runs_is_not_removed_for_being_in_state_failed(world):
     await ready(world, lean(), partition())
     world.may_go = lambda name: False
@@ -625,7 +615,6 @@ async def test_a_policy_edited_to_delete_counts(world):
     assert not [item for item in ids(world) if "netapp" in item]
 
 
-@known("retained data is not in the inventory of a later environment: its network is asked to go for ever")
 async def test_retained_data_survives_a_later_environment_of_the_same_name(world):
     await ready(world, lean(), tier())
     await delete_all(world)
@@ -635,7 +624,6 @@ async def test_retained_data_survives_a_later_environment_of_the_same_name(world
     assert any("/volumes/climate-home" in item for item in ids(world)), "the data is gone"
 
 
-@known("retention.kept_ids: what has no specification any more counts as not retained")
 async def test_retained_data_survives_the_loss_of_the_finalizer_and_the_status(world):
     await ready(world, lean(), tier())
     world.cluster._remove(world.cluster.objects[HOME])  # as `kubectl patch` of finalizers does
@@ -653,7 +641,6 @@ async def test_what_is_not_ours_survives_the_deletion_of_its_resource_group(worl
     assert said
 
 
-@known("rollout.nodes_of looks at hpc-partition alone, not at hpc-environment")
 async def test_machines_of_others_in_our_group_are_left_alone(world):
     await ready(world, lean(), partition())
     ours = found(world, f"/virtualMachines/{min(machines(world))}")
@@ -721,7 +708,6 @@ async def test_deletion_while_the_environment_has_a_problem_ends(world, kinds):
         assert ids(world) == set()
 
 
-@known("environment._resolve_images: NotFound is an ordering error and ends the pass")
 async def test_a_partition_whose_image_does_not_exist_holds_up_nobody_else(world):
     wrong = partition("climate-wrong", image={"urn": "microsoft-dsvm:ubuntu-hpc:9999:latest"})
     apply(world, lean(), partition(), wrong)
@@ -731,7 +717,6 @@ async def test_a_partition_whose_image_does_not_exist_holds_up_nobody_else(world
     await world.run_until(lambda: counts(world, "climate-wrong").get("ready") == 2, seconds=8)
 
 
-@known("status._step_verdict adds the problems of tiers only")
 async def test_a_partition_with_a_problem_is_not_called_ready_by_its_environment(world):
     await ready(world, lean(), partition())
     apply(world, partition("climate-same", partitionName="climate-hpc"))
@@ -755,7 +740,6 @@ async def test_of_two_overlapping_environments_the_newer_waits_for_the_older_to_
     await assert_steady(world)
 
 
-@known("cache.remove wakes only environments that are known to be stalled, which is written later")
 async def test_an_environment_refused_at_the_moment_when_its_reason_goes_is_looked_at_again(world):
     await ready(world, lean())
     write = world.cluster.write_status
@@ -836,7 +820,6 @@ async def test_an_edit_of_allowed_sources_changes_one_security_group(world):
     await assert_steady(world)
 
 
-@known("plan.update_body starts from what was observed before the subnets were made: Azure refuses")
 async def test_tags_are_edited_in_place_everywhere(world):
     await ready(world, lean(), partition())
     before, since = ids(world), len(world.cluster.status_writes)
@@ -852,7 +835,6 @@ async def test_tags_are_edited_in_place_everywhere(world):
     await assert_steady(world)
 
 
-@known("nodes are never updated")
 async def test_tags_are_edited_in_place_on_nodes_too(world):
     await ready(world, lean(), partition())
     world.cluster.edit(*ENVIRONMENT, tags={"department": "weather"})
@@ -877,7 +859,6 @@ async def test_an_edit_of_tags_takes_no_subnet_away(world):
     assert ids(world) == before
 
 
-@known("plan.update_body starts from an old observation")
 async def test_what_others_added_since_our_last_look_survives_an_edit(world):
     await ready(world, lean(), partition())
     vnet = found(world, "/virtualNetworks/vnet").id
@@ -890,8 +871,16 @@ async def test_what_others_added_since_our_last_look_survives_an_edit(world):
     assert f"{vnet}/subnets/later".lower() in ids(world)
 
 
-@known("apply._send forgets what was observed: what serves seems to be missing")
-@pytest.mark.parametrize("trouble", ["429", "503", "fails"])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "429",
+        "503",
+        pytest.param(
+            "fails", marks=known("a resource that Azure shows as Failed counts as not ready, although it serves")
+        ),
+    ],
+)
 async def test_a_refused_update_of_what_serves_takes_nothing_away(world, trouble):
     await ready(world, lean(), partition())
     since = len(world.cluster.status_writes)
@@ -985,7 +974,6 @@ async def with_foreign_gateway(world, tags):
     await calm(world)
 
 
-@known("status._resource_verdict and states.is_ready call a foreign resource ready")
 @pytest.mark.parametrize("tags", [{}, {"hpc-environment": "hpc/genomics"}])
 async def test_a_foreign_resource_of_our_name_is_not_taken_over(world, tags):
     await with_foreign_gateway(world, tags)
@@ -998,7 +986,6 @@ async def test_a_foreign_resource_of_our_name_is_not_taken_over(world, tags):
     assert not [entry for entry in writes(world) if entry["path"].endswith("/natGateways/nat")]
 
 
-@known("apply._next_deletion takes what has no ownership tag for ours")
 async def test_a_foreign_resource_of_our_name_survives_the_deletion_of_the_environment(world):
     await with_foreign_gateway(world, {})
     world.cluster.delete(*ENVIRONMENT)
@@ -1006,7 +993,6 @@ async def test_a_foreign_resource_of_our_name_survives_the_deletion_of_the_envir
     assert FOREIGN.lower() in ids(world)
 
 
-@known("apply._next_write asks may_try before it looks whether the resource is still foreign")
 @pytest.mark.parametrize("way", ["deleted", "tagged"])
 async def test_the_environment_goes_on_when_a_foreign_resource_is_dealt_with(world, way):
     await with_foreign_gateway(world, {})
@@ -1020,7 +1006,6 @@ async def test_the_environment_goes_on_when_a_foreign_resource_is_dealt_with(wor
     assert found(world, "/natGateways/nat").body["tags"]["department"] == "climate"
 
 
-@known("states.is_ready calls a foreign resource group ready: everything is made in it")
 @pytest.mark.parametrize("tags", [{}, {"hpc-environment": "other/climate"}])
 async def test_a_resource_group_of_others_is_left_alone(world, tags):
     group = GROUP.replace("resourcegroups", "resourceGroups")
@@ -1037,7 +1022,6 @@ async def test_a_resource_group_of_others_is_left_alone(world, tags):
     assert ids(world) == {GROUP, theirs.lower()}
 
 
-@known("apply._next_deletion takes what has no ownership tag for ours")
 async def test_an_empty_resource_group_of_others_is_not_deleted(world):
     put_behind_our_back(world, GROUP.replace("resourcegroups", "resourceGroups"), tags={"owner": "somebody"})
     apply(world, lean())
@@ -1109,7 +1093,6 @@ async def test_a_missing_subnet_is_told_and_taken_when_it_appears(world):
     await assert_steady(world)
 
 
-@known("status._resource_verdict: what is only referenced is never put")
 async def test_an_existing_network_in_state_failed_is_not_said_to_be_put_again(world):
     make_site(world)
     found(world, "/virtualNetworks/site").state = "Failed"
@@ -1196,7 +1179,6 @@ async def test_conditions_change_their_mind_only_for_a_reason(world):
     await assert_steady(world)
 
 
-@known("status._partition_verdict: Ready changes its mind while new nodes come")
 async def test_a_partition_that_grows_goes_on_being_ready(world):
     await ready(world, lean(), partition())
     since = len(world.cluster.status_writes)
@@ -1205,7 +1187,6 @@ async def test_a_partition_that_grows_goes_on_being_ready(world):
     assert flaps(world, since) == {}
 
 
-@known("memory.next_due leaves out what is due already: nobody comes back")
 async def test_a_retry_that_falls_due_while_the_pass_still_runs_is_not_forgotten(world):
     await ready(world, lean())
     write = world.cluster.write_status
@@ -1260,7 +1241,6 @@ def raw(manifest, uid, version):
     return {"apiVersion": "azurehpc.io/v1alpha1", **manifest, "metadata": metadata}
 
 
-@known("cache.apply does not take the object from the environment it belonged to")
 def test_an_object_made_anew_for_another_environment_leaves_the_first():
     cache = ObjectCache()
     cache.apply(raw(tier(), "one", 1))
@@ -1270,7 +1250,6 @@ def test_an_object_made_anew_for_another_environment_leaves_the_first():
     assert woken == {Key("hpc", "climate"), Key("hpc", "genomics")}
 
 
-@known("operations._back_off: 2.0 ** 1024 overflows and nobody asks again")
 async def test_an_operation_is_asked_for_however_long_nobody_answered(world):
     handle = Handle(f"{GROUP}/providers/Microsoft.Network/natGateways/nat", "PUT", "", "2026-01-01T00:00:00Z")
     ended = []
@@ -1282,7 +1261,6 @@ async def test_an_operation_is_asked_for_however_long_nobody_answered(world):
     assert len(ended) == 1
 
 
-@known("host._work: 2 ** 1024 overflows and the process ends")
 async def test_a_worker_survives_a_reconciliation_that_fails_for_days(monkeypatch):
     monkeypatch.setattr(host, "LONGEST_RETRY_SECONDS", 0.0)
     calls = 0

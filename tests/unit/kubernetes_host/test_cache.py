@@ -81,8 +81,10 @@ def test_what_a_list_does_not_show_is_forgotten():
     cache = ObjectCache()
     cache.apply(environment())
     cache.apply(tier())
-    assert cache.keep_only([environment()]) == {KEY}
-    assert cache.snapshot(KEY).tiers == ()
+    known = cache.known()
+    cache.apply(tier("scratch"))  # brought by a watch while the list was under way
+    assert cache.keep_only([environment()], known) == {KEY}
+    assert [item.metadata.name for item in cache.snapshot(KEY).tiers] == ["scratch"]
 
 
 def test_removing_an_object_of_another_uid_does_nothing():
