@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from hpc_operator.arm import TypeInfo
@@ -18,14 +17,6 @@ READ_ONLY = frozenset({"id", "name", "type", "etag", "systemData"})
 
 ABSENT = object()
 Path = tuple[str, ...]
-
-
-class ChangeClass(StrEnum):
-    """What a change does."""
-
-    CREATE = "Create"
-    UPDATE = "Update"
-    DELETE = "Delete"
 
 
 @dataclass(frozen=True)
