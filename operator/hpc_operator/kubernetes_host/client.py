@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import aiohttp
 from kubernetes.aio import client
 
 from hpc_operator.api import GROUP, KINDS, VERSION, CustomResource
@@ -199,5 +200,7 @@ class KubernetesCluster:
         try:
             self.writes["event"] += 1
             await self._core.create_namespaced_event(metadata.namespace, body, _request_timeout=REQUEST_SECONDS)  # type: ignore[arg-type]
-        except Exception:  # the namespace may be going or the server away; the status tells the same
-            logger.warning("event %s about %s was not published", reason, metadata.name, exc_info=True)
+        except (client.ApiException, aiohttp.ClientError, TimeoutError) as error:
+            # The namespace may be going or the server away; the status tells the same.
+            what = getattr(error, "reason", None) or type(error).__name__
+            logger.warning("event %s about %s was not published: %s", reason, resource.metadata.name, what)
