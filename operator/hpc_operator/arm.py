@@ -13,6 +13,22 @@ from typing import Any, Literal, Protocol
 Verb = Literal["PUT", "PATCH", "DELETE"]
 
 
+FAILED_STATES = frozenset({"failed", "canceled", "cancelled"})
+"""Azure's word is `canceled`; some providers write two l."""
+
+
+def provisioning_state(body: Mapping[str, Any] | None) -> str:
+    """Return the provisioning state of a resource in lower case; one that has none is as good as `succeeded`."""
+    properties = (body or {}).get("properties")
+    state = properties.get("provisioningState") if isinstance(properties, Mapping) else None
+    return str(state or "succeeded").lower()
+
+
+def is_final(state: str) -> bool:
+    """Whether a state in lower case is an end."""
+    return state == "succeeded" or state in FAILED_STATES
+
+
 class ErrorClass(StrEnum):
     """What an error means for the one who has to go on."""
 

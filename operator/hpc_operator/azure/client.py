@@ -19,7 +19,7 @@ from azure.core.exceptions import AzureError as SdkError
 from azure.core.exceptions import ClientAuthenticationError
 from azure.core.rest import HttpRequest
 
-from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome, Started, TypeInfo
+from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome, Started, TypeInfo, is_final, provisioning_state
 from hpc_operator.azure import operations, table
 from hpc_operator.azure.errors import LONG_RUNNING, azure_error
 from hpc_operator.azure.operations import Answer, Operations
@@ -238,7 +238,7 @@ class AzureClient:
         url = answer.headers.get("Azure-AsyncOperation") or answer.headers.get("Location")
         if url:
             self._endpoint.require(url)
-        elif answer.status == HTTPStatus.ACCEPTED or not operations.is_final(operations.provisioning_state(found)):
+        elif answer.status == HTTPStatus.ACCEPTED or not is_final(provisioning_state(found)):
             url = ""
         return Started(found, url, operations.retry_after(answer.headers))
 

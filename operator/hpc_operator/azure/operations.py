@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome
+from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome, is_final, provisioning_state
 from hpc_operator.azure.errors import LONG_RUNNING, azure_error
 
 logger = logging.getLogger(__name__)
@@ -68,18 +68,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if seconds > 0:
             return min(max(seconds, SHORTEST_INTERVAL), LONGEST_INTERVAL)
     return None
-
-
-def provisioning_state(body: Mapping[str, Any] | None) -> str:
-    """Return the provisioning state of a resource in lower case; one that has none is as good as `succeeded`."""
-    properties = (body or {}).get("properties")
-    state = properties.get("provisioningState") if isinstance(properties, Mapping) else None
-    return str(state or "succeeded").lower()
-
-
-def is_final(state: str) -> bool:
-    """Whether a state in lower case is an end; Azure's word is `canceled`, some providers write two l."""
-    return state in ("succeeded", "failed", "canceled", "cancelled")
 
 
 @dataclass

@@ -22,6 +22,9 @@ _DIGEST_LENGTH: Final = 5
 _FEW_TAGS: Final = ("Microsoft.Network/privateDnsZones", 15)
 # `azure`, `microsoft` and `windows` are reserved as prefixes (Azure REST reference, Tags - Create Or Update).
 TAG_PREFIX: Final = "hpc-"
+ENVIRONMENT_TAG: Final = f"{TAG_PREFIX}environment"
+PARTITION_TAG: Final = f"{TAG_PREFIX}partition"
+GENERATION_TAG: Final = f"{TAG_PREFIX}generation"
 OWNERSHIP_TAGS: Final = tuple(
     f"{TAG_PREFIX}{what}" for what in ("environment", "owner", "partition", "generation", "purpose")
 )
@@ -113,7 +116,7 @@ class Site:
         metadata = self.environment.metadata
         # Azure compares the names of tags without regard to case.
         tags = {key: value for key, value in self.environment.spec.tags.items() if key.lower() not in OWNERSHIP_TAGS}
-        tags[f"{TAG_PREFIX}environment"] = f"{metadata.namespace}/{metadata.name}"
+        tags[ENVIRONMENT_TAG] = f"{metadata.namespace}/{metadata.name}"
         tags[f"{TAG_PREFIX}owner"] = str(owner or self.owner)
         return tags | {f"{TAG_PREFIX}{key}": value for key, value in ownership.items()}
 

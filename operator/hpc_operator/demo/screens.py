@@ -14,6 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from hpc_operator.blueprint.names import PARTITION_TAG
 from hpc_operator.demo import states
 from hpc_operator.demo.look import Seen
 from hpc_operator.demo.states import Arrival, Life, Mark, StepState
@@ -213,9 +214,7 @@ class RollingOut:
         """Take in what was seen."""
         partition = seen.named("ComputePartition", self._partition)
         machines = [
-            item
-            for item in states.node_machines(seen.machines)
-            if item["tags"][states.PARTITION_TAG] == self._partition
+            item for item in states.node_machines(seen.machines) if item["tags"][PARTITION_TAG] == self._partition
         ]
         self._lives = [
             life

@@ -10,15 +10,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from hpc_operator.blueprint.names import PARTITION_TAG
 from hpc_operator.demo.look import Seen
 from hpc_operator.demo.wording import resource_name
 from hpc_operator.graph import Step
 
 Json = Any
-
-# The tags that the operator puts on every node; anybody can read them in the portal.
-PARTITION_TAG = "hpc-partition"
-GENERATION_TAG = "hpc-generation"
 
 STEP_TITLES = {
     Step.INFRASTRUCTURE: "Infrastructure",

@@ -14,17 +14,26 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hpc_operator.arm import Azure, AzureError, ErrorClass, Handle, Outcome, Started, Verb
+from hpc_operator.arm import (
+    FAILED_STATES,
+    Azure,
+    AzureError,
+    ErrorClass,
+    Handle,
+    Outcome,
+    Started,
+    Verb,
+    is_final,
+    provisioning_state,
+)
+from hpc_operator.blueprint.names import ENVIRONMENT_TAG
 from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError, resolve
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.plan import differences, update_body
-from hpc_operator.reconcile.rollout import ENVIRONMENT_TAG
 from hpc_operator.reconcile.states import (
     blocking_needs,
     exclusive_scopes,
-    is_final,
     is_foreign,
-    provisioning_state,
 )
 
 
@@ -102,7 +111,7 @@ class Applier:
         """Follow what Azure is working on although no handle is known, as after a crash between answer and status."""
         for key, body in self._memory.observed.items():
             known = key in self._memory.inventory and key not in self._memory.operations
-            if known and body is not None and not is_final(body):
+            if known and body is not None and not is_final(provisioning_state(body)):
                 verb: Verb = "DELETE" if provisioning_state(body) == "deleting" else "PUT"
                 self.follow(Handle(str(body.get("id", key)), verb, "", _now()))
 
@@ -135,7 +144,7 @@ class Applier:
             exclusive_scopes(resource, resource.id, info.exclusive),
             graph.needs(resource),
         )
-        if actual is None or provisioning_state(actual) in {"failed", "canceled"}:
+        if actual is None or provisioning_state(actual) in FAILED_STATES:
             # Azure repairs a failed resource when it is put again as it should be.
             return write
         changes = differences(owned, actual, info)
@@ -219,7 +228,9 @@ class Applier:
         key = write.key
         if started.body is not None and write.verb != "DELETE":
             self._memory.observed[key] = started.body
-        if started.operation_url is not None or (started.body is not None and not is_final(started.body)):
+        if started.operation_url is not None or (
+            started.body is not None and not is_final(provisioning_state(started.body))
+        ):
             handle = Handle(write.resource_id, write.verb, started.operation_url or "", _now())
             self.follow(handle, started.retry_after)
         elif write.verb != "DELETE":
@@ -246,7 +257,7 @@ class Applier:
         """Note that something which belongs to others cannot be used yet, and have it looked at again."""
         key = resource.id.lower()
         body = self._memory.observed.get(key)
-        if body is not None and is_final(body):
+        if body is not None and is_final(provisioning_state(body)):
             self._memory.failures.pop(key, None)
         elif self._memory.may_try(key, self._now()):
             missing = f"{resource.id} does not exist; it is only referenced and never created: check the id"

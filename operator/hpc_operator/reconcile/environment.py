@@ -150,10 +150,10 @@ class Reconciler:
         applier = Applier(
             self._azure,
             memory,
-            f"{snapshot.key.namespace}/{snapshot.key.name}",
+            snapshot.key.tag,
             lambda: self._cluster.wake(snapshot.key),
         )
-        nodes = NodeApplier(self._azure, memory, self._may_go, "/".join(snapshot.key))
+        nodes = NodeApplier(self._azure, memory, self._may_go, snapshot.key.tag)
 
         self._load(environment, memory, applier)
         self._digest_outcomes(memory)
@@ -299,11 +299,7 @@ class Reconciler:
     def _is_foreign(self, scope: Scope, memory: Memory, key: str) -> bool:
         """Return whether what has to go belongs to somebody else."""
         resource, actual = scope.full.graph.get(key), memory.observed.get(key)
-        return (
-            resource is not None
-            and actual is not None
-            and is_foreign(resource.body, actual, "/".join(scope.snapshot.key))
-        )
+        return resource is not None and actual is not None and is_foreign(resource.body, actual, scope.snapshot.key.tag)
 
     def _kept(self, scope: Scope, memory: Memory, item: ManagedResource) -> ManagedResource:
         needs = tuple(stands_upon(scope.full.graph, memory, item.id.lower()))

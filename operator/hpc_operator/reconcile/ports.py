@@ -20,6 +20,11 @@ class Key(NamedTuple):
     namespace: str
     name: str
 
+    @property
+    def tag(self) -> str:
+        """`namespace/name`, as the ownership tag has it."""
+        return f"{self.namespace}/{self.name}"
+
 
 @dataclass(frozen=True)
 class Snapshot:

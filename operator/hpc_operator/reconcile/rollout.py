@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from hpc_operator.blueprint.names import ENVIRONMENT_TAG, GENERATION_TAG, PARTITION_TAG
 from hpc_operator.graph import NodeSet
-
-ENVIRONMENT_TAG = "hpc-environment"
-PARTITION_TAG = "hpc-partition"
-GENERATION_TAG = "hpc-generation"
 
 
 class NodeState(StrEnum):

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from hpc_operator.arm import FAILED_STATES, provisioning_state
+from hpc_operator.blueprint.names import ENVIRONMENT_TAG
 from hpc_operator.graph import ArmId, Graph, Resource
 from hpc_operator.reconcile.memory import Memory
-from hpc_operator.reconcile.rollout import ENVIRONMENT_TAG
-
-_FINAL = frozenset({"", "succeeded", "failed", "canceled"})
 
 
 class State(StrEnum):
@@ -25,23 +24,12 @@ class State(StrEnum):
     KEPT = "Kept"
 
 
-def provisioning_state(body: Mapping[str, Any] | None) -> str:
-    """Return the lower-case provisioning state; empty where the type has none, which means that it is ready."""
-    properties = (body or {}).get("properties") or {}
-    return str(properties.get("provisioningState") or "").lower()
-
-
-def is_final(body: Mapping[str, Any] | None) -> bool:
-    """Return whether Azure has finished working on a resource."""
-    return provisioning_state(body) in _FINAL
-
-
 def is_ready(memory: Memory, resource_id: str) -> bool:
     """Return whether a resource is there, whole, and not being written."""
     key = resource_id.lower()
     body = memory.observed.get(key)
     usable = body is not None and key not in memory.operations and key not in memory.foreign
-    return usable and provisioning_state(body) in {"", "succeeded"}
+    return usable and provisioning_state(body) == "succeeded"
 
 
 def is_settled(memory: Memory, resource_id: str) -> bool:
@@ -51,7 +39,7 @@ def is_settled(memory: Memory, resource_id: str) -> bool:
     return (
         body is not None
         and key not in memory.foreign
-        and provisioning_state(body) in {"", "succeeded", "updating"}
+        and provisioning_state(body) in {"succeeded", "updating"}
         and not _is_new(memory, resource_id)
     )
 
@@ -71,7 +59,7 @@ def state_of(memory: Memory, resource_id: str) -> State:
     if is_ready(memory, key):
         return State.FAILED if key in memory.failures else State.READY
     body = memory.observed.get(key)
-    if key in memory.failures or provisioning_state(body) in {"failed", "canceled"}:
+    if key in memory.failures or provisioning_state(body) in FAILED_STATES:
         return State.FAILED
     if body is None and handle is None:
         return State.PENDING

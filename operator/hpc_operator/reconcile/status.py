@@ -7,7 +7,7 @@ error code of Azure and what happens next, and hold neither times nor counters, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -67,7 +67,6 @@ class Verdict:
     message: str = ""
     moving: str = ""
     stuck: str = ""
-    waiting: list[str] = field(default_factory=list)
 
 
 # The three kinds
@@ -222,14 +221,15 @@ def _step_verdict(facts: Facts, wanted: Blueprint, step: Step) -> Verdict:
     for resource in wanted.graph:
         if resource.step is step:
             _add_up(verdict, _resource_verdict(facts, resource))
-    _add_problems(verdict, facts, StorageTier if step is Step.STORAGE else None)
+    if step is Step.STORAGE:
+        _add_problems(verdict, facts, StorageTier)
     return verdict
 
 
-def _add_problems(verdict: Verdict, facts: Facts, kind: type[CustomResource] | None) -> None:
+def _add_problems(verdict: Verdict, facts: Facts, kind: type[CustomResource]) -> None:
     """Add the problems of all objects of a kind."""
     for owner, problem in facts.problems.items():
-        if kind is not None and owner.kind == kind.__name__:
+        if owner.kind == kind.__name__:
             _add_up(verdict, Verdict(False, problem.reason, f"{owner}: {problem.message}", stuck=problem.message))
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome
+from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome, is_final, provisioning_state
 from hpc_operator.azure.errors import azure_error
-from hpc_operator.azure.operations import Answer, Operations, is_final, provisioning_state, retry_after
+from hpc_operator.azure.operations import Answer, Operations, retry_after
 
 VM = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm"
 URL = "https://arm/operations/1"

@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
+from hpc_operator.blueprint.names import GENERATION_TAG, PARTITION_TAG
 from hpc_operator.demo.screens import BecomingReady, Growing, RollingOut, Timer
-from hpc_operator.demo.states import GENERATION_TAG, PARTITION_TAG
 from hpc_operator.graph import Step
 
 from .conftest import GROUP, NETWORK, condition, custom_resource, node_id, operation
