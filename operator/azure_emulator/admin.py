@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from azure_emulator import locations
+from azure_emulator.engine import LATER
 
 if TYPE_CHECKING:
     from azure_emulator.emulator import Emulator
@@ -114,6 +115,7 @@ class Admin:
                 "code": (operation.failure or {}).get("code") if not operation.running else None,
             }
             for operation in found
+            if not operation.verb.startswith(LATER)
         ]  # fmt: skip
         return web.json_response(document)
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from azure_emulator import admin, server
+from azure_emulator import admin, login, server
 from azure_emulator.clock import Clock
 from azure_emulator.engine import Engine
 from azure_emulator.faults import Faults
@@ -111,7 +111,7 @@ class Emulator:
     async def start(self) -> None:
         """Listen."""
         app = web.Application(client_max_size=server.MAX_BODY)
-        app.add_routes([*admin.Admin(self).routes(), *server.Front(self).routes()])
+        app.add_routes([*admin.Admin(self).routes(), *login.Login(self).routes(), *server.Front(self).routes()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         site = web.TCPSite(runner, self.host, self.port)

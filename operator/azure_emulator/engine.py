@@ -23,7 +23,21 @@ from azure_emulator.clock import Clock
 from azure_emulator.errors import ArmError
 from azure_emulator.following import follow, retry_after
 from azure_emulator.store import Operation, Resource, Store, resource_ids
-from azure_emulator.types import Action, Answer, Call, Change, Function, Hold, Patch, Provider, ResourceType, Verb
+from azure_emulator.types import (
+    Action,
+    Answer,
+    Call,
+    Change,
+    Function,
+    Guests,
+    Hold,
+    NoGuests,
+    Patch,
+    Principal,
+    Provider,
+    ResourceType,
+    Verb,
+)
 
 # Operations take their model duration give or take this share: real ones are never twice the same.
 JITTER = 0.2
@@ -32,6 +46,9 @@ PAGE = 500
 # An ARM-wide switch, in the terms of facts on AnotherOperationInProgress: it is seen both as an immediate 409 and as
 # the failure of an operation that was accepted (Azure/bicep#5132). Setting `serialisedWrites` chooses.
 SERIALISED_WRITES = ("refused", "failed")
+
+# Verb of what `Engine.later` planned: no client ever sees these.
+LATER = "LATER "
 
 _API_VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(-[A-Za-z0-9.]+)?$")
 
@@ -48,13 +65,18 @@ class Engine:
         subscriptions: Iterable[str],
         tenant: str,
         seed: int = 0,
+        guests: Guests | None = None,
     ) -> None:
         self.store = store
+        self.guests: Guests = guests or NoGuests()
         self.clock = clock
         self.seed = seed
         self.tenant = tenant
         self.subscriptions = {subscription.lower(): subscription for subscription in subscriptions}
-        self.providers = {provider.namespace.lower(): provider for provider in providers}
+        self.providers: dict[str, Provider] = {}
+        for provider in providers:
+            known = self.providers.get(provider.namespace.lower())
+            self.providers[provider.namespace.lower()] = provider if known is None else known.joined(provider)
         self.types: dict[str, ResourceType] = {
             kind.key: kind for provider in self.providers.values() for kind in provider.types
         }
@@ -62,6 +84,11 @@ class Engine:
             (method, name.lower()): function
             for provider in self.providers.values()
             for (method, name), function in provider.functions.items()
+        }
+        self.gates = [gate for provider in self.providers.values() for gate in provider.gates]
+        self.timers = {name: timer for provider in self.providers.values() for name, timer in provider.timers.items()}
+        self.data_planes = {
+            label: plane for provider in self.providers.values() for label, plane in provider.data_planes.items()
         }
         # The moment at which what happens now happens: the end of the operation that is being settled, or the present.
         self.now = clock.elapsed
@@ -115,11 +142,34 @@ class Engine:
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def handle(self, call: Call) -> Answer:
-        """Answer one ARM request."""
+        """Answer one ARM request of a client."""
         # What falls due now is not what the fault script spoke of.
         planned, self.planned_failure = self.planned_failure, None
         self.settle()
-        self.planned_failure, self.started = planned, None
+        self.planned_failure = planned
+        return self.dispatch(call)
+
+    def request(
+        self, principal: Principal, method: str, path: str, body: Any = None, *, api_version: str, base_url: str = "",
+        query: Mapping[str, str] | None = None,
+    ) -> tuple[Answer, Operation | None]:  # fmt: skip
+        """Make a request on a principal's behalf from within, as template deployments do; also out of hooks.
+
+        Returns the answer and the operation that it started, if any; raises ArmError where it is refused.
+        """
+        outer, self.started = self.started, None
+        call = Call(
+            engine=self, method=method, path=parse(path), query=query or {}, headers={}, body=body, base_url=base_url,
+            api_version=api_version, principal=principal,
+        )  # fmt: skip
+        try:
+            return self.dispatch(call), self.started
+        finally:
+            self.started = outer
+
+    def dispatch(self, call: Call) -> Answer:
+        """Answer a request at the moment `now`."""
+        self.started = None
         self.reserved.clear()
         self.pending.clear()
         path = call.path
@@ -128,6 +178,9 @@ class Engine:
         if path.subscription and path.subscription.lower() not in self.subscriptions:
             message = f"The subscription '{path.subscription}' could not be found."
             raise ArmError(errors.NOT_FOUND, "SubscriptionNotFound", message)
+        action = action_of(call)
+        for gate in self.gates:
+            gate(call, action)
         function = self.functions.get((call.method, path.type_name.lower()))
         if function is None and not path.names and path.types:
             function = self.functions.get((call.method, f"*/{path.types[-1].lower()}"))
@@ -596,7 +649,31 @@ class Engine:
         group = self.store.get(f"{prefix}{resource.resource_group}")
         return group.location if group is not None else own or "global"
 
+    def later(self, name: str, seconds: float, resource_id: str, **arguments: Any) -> Operation:
+        """Let the timer of that name (Provider.timers) run so many emulated seconds from now; survives a restart."""
+        resource_type = parse(resource_id).type_name
+        operation = Operation(
+            id=self.guid(), resource=resource_id, type=resource_type, verb=f"{LATER}{name}", start=self.now,
+            end=self.now + seconds, arguments=arguments,
+        )  # fmt: skip
+        self.store.save_operation(operation)
+        self._schedule(operation)
+        self.clock.wake()
+        return operation
+
+    def cancel(self, operation: Operation, failure: ArmError | None = None) -> None:
+        """End a running operation now as Canceled; its resource shows that state."""
+        if not operation.running:
+            return
+        error = failure or errors.conflict("OperationCanceled", "The operation was canceled.")
+        operation.end, operation.failure, operation.ends = self.now, _failure(error), "Canceled"
+        self._finish(operation)
+
     def _finish(self, operation: Operation) -> None:
+        if operation.verb.startswith(LATER):
+            self.store.remove_operation(operation)
+            self.timers[operation.verb.removeprefix(LATER)](self, operation)
+            return
         kind = self.types[operation.type.lower()]
         resource = self.store.get(operation.resource)
         if resource is not None and kind.continues is not None and operation.failure is None:
@@ -607,7 +684,7 @@ class Engine:
                 self._schedule(operation)
                 return
         failed = operation.failure is not None
-        operation.status = "Failed" if failed else "Succeeded"
+        operation.status = operation.ends if failed else "Succeeded"
         self.store.save_operation(operation)
         for written in [resource, *(self.store.get(key) for key in operation.along)]:
             if written is not None and written.operation == operation.id:
@@ -627,7 +704,7 @@ class Engine:
         elif operation.verb == "DELETE" and kind.name == RESOURCE_GROUP:
             resource.state = str(operation.arguments.get("state", "Succeeded"))
         else:
-            resource.state = "Failed"
+            resource.state = operation.status
             resource.internal["failure"] = operation.failure
             # The contract asks that a failed update goes back to the values before it (async-api-reference.md).
             if operation.before is not None and resource.id == operation.resource:
@@ -776,6 +853,15 @@ class Engine:
     @staticmethod
     def _etag_header(kind: ResourceType, resource: Resource) -> dict[str, str]:
         return {"ETag": resource.etag} if kind.etag is not None and resource.etag else {}
+
+
+def action_of(call: Call) -> str:
+    """What Azure's roles call a request: Microsoft.Compute/virtualMachines/write, …/start/action."""
+    path = call.path
+    if call.method == "POST":
+        return f"{path.type_name}/action"
+    verb = {"GET": "read", "HEAD": "read", "DELETE": "delete"}.get(call.method, "write")
+    return f"{path.type_name}/{verb}"
 
 
 def _state_meanwhile(kind: ResourceType, change: Change) -> str:

@@ -1,4 +1,4 @@
-"""The HTTP side: authentication, faults, correlation and rate-limit headers, the request log, token endpoints.
+"""ARM over HTTP: faults, correlation and rate-limit headers, the request log.
 
 Knows no resource type: it turns an HTTP request into a Call, and the engine's Answer into a response.
 """
@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from azure_emulator import errors, tokens
+from azure_emulator import errors
 from azure_emulator.arm_path import parse
 from azure_emulator.errors import ArmError
-from azure_emulator.types import Answer, Call
+from azure_emulator.login import authenticate, base_url
+from azure_emulator.types import Answer, Call, DataCall, Principal
 
 if TYPE_CHECKING:
     from azure_emulator.emulator import Emulator
@@ -57,17 +57,8 @@ class Front:
         self._buckets = Buckets()
 
     def routes(self) -> list[web.RouteDef]:
-        """Everything but the admin API; what no other route takes is ARM's."""
-        return [
-            web.get("/metadata/identity/oauth2/token", self.managed_identity),
-            web.get("/metadata/endpoints", self.endpoints),
-            web.post("/{tenant}/oauth2/v2.0/token", self.token),
-            web.post("/{tenant}/oauth2/token", self.token),
-            web.get("/{tenant}/v2.0/.well-known/openid-configuration", self.discovery),
-            web.get("/{tenant}/discovery/v2.0/keys", self.keys),
-            web.get("/common/discovery/instance", self.instance),
-            web.route("*", "/{path:.*}", self.arm),
-        ]
+        """What no other route takes is ARM's, or a data plane's if the host says so."""
+        return [web.route("*", "/{path:.*}", self.arm)]
 
     # -- ARM ---------------------------------------------------------------------------------------------------------
 
@@ -96,11 +87,10 @@ class Front:
         engine = emulator.engine
         code: str | None = None
         try:
-            _authenticate(request)
             if fault is not None and fault.refusal is not None:
                 raise fault.refusal
             engine.planned_failure = fault.operation_failure if fault is not None else None
-            answer = engine.handle(_call(emulator, request, text))
+            answer = self._dispatch(request, text)
         except ArmError as error:
             code = error.code
             answer = Answer(error.status, error.body(), dict(error.headers))
@@ -123,6 +113,20 @@ class Front:
         emulator.commit()
         return answer
 
+    def _dispatch(self, request: web.Request, text: str) -> Answer:
+        emulator = self._emulator
+        name, _, rest = request.host.partition(".")
+        plane = emulator.engine.data_planes.get(rest.partition(".")[0].partition(":")[0])
+        if plane is None:
+            return emulator.engine.handle(_call(emulator, request, text, authenticate(emulator, request)))
+        has_bearer = "Authorization" in request.headers
+        emulator.engine.settle()
+        return plane(DataCall(
+            engine=emulator.engine, method=request.method, host=request.host, name=name, path=request.path,
+            query=dict(request.query), headers=request.headers, body=_json(text), base_url=base_url(request),
+            principal=authenticate(emulator, request) if has_bearer else None,
+        ))  # fmt: skip
+
     def _headers(self, request: web.Request, answer: Answer) -> dict[str, str]:
         identity = str(uuid.uuid4())
         correlation = request.headers.get("x-ms-correlation-request-id", identity)
@@ -144,80 +148,22 @@ class Front:
             headers.update(self._buckets.take(subscription.lower(), request.method, self._emulator.clock.elapsed))
         return headers
 
-    # -- tokens and metadata -----------------------------------------------------------------------------------------
 
-    async def managed_identity(self, request: web.Request) -> web.Response:
-        """IMDS."""
-        if request.headers.get("Metadata", "").lower() != "true":
-            document = {"error": "invalid_request", "error_description": "Required metadata header not specified"}
-            return web.json_response(document, status=errors.BAD_REQUEST)
-        tenant = self._emulator.tenant
-        issuer = f"{base_url(request)}/{tenant}/"
-        return web.json_response(tokens.managed_identity_grant(request.query, tenant=tenant, issuer=issuer))
-
-    async def endpoints(self, request: web.Request) -> web.Response:
-        """Cloud metadata: one object since 2022-09-01, a list of them before."""
-        document = tokens.endpoints(base_url(request), self._emulator.tenant)
-        older = request.query.get("api-version", "") < "2022-09-01"
-        return web.json_response([document] if older else document)
-
-    async def token(self, request: web.Request) -> web.Response:
-        """Entra ID's token endpoint, for every grant type."""
-        form = await request.post()
-        tenant = self._emulator.tenant
-        scope = str(form.get("scope") or form.get("resource") or "https://management.azure.com/.default")
-        audience = scope.split(maxsplit=1)[0].removesuffix("/.default")
-        client_id = str(form.get("client_id") or tokens.CLIENT_ID)
-        issuer = f"{base_url(request)}/{tenant}/"
-        return web.json_response(tokens.grant(tenant=tenant, audience=audience, client_id=client_id, issuer=issuer))
-
-    async def discovery(self, request: web.Request) -> web.Response:
-        """OpenID configuration."""
-        return web.json_response(tokens.discovery(base_url(request), request.match_info["tenant"]))
-
-    async def keys(self, request: web.Request) -> web.Response:  # noqa: ARG002 (an aiohttp handler)
-        """No keys: nobody checks signatures here."""
-        return web.json_response({"keys": []})
-
-    async def instance(self, request: web.Request) -> web.Response:
-        """MSAL's instance discovery."""
-        tenant = self._emulator.tenant
-        endpoint = f"{base_url(request)}/{tenant}/v2.0/.well-known/openid-configuration"
-        host = base_url(request).split("//", 1)[1]
-        alias = {"preferred_network": host, "preferred_cache": host, "aliases": [host]}
-        return web.json_response({"tenant_discovery_endpoint": endpoint, "metadata": [alias]})
-
-
-def base_url(request: web.Request) -> str:
-    """How the client reached us: operation URLs must lead back the same way."""
-    return f"{request.scheme}://{request.host}"
-
-
-def _authenticate(request: web.Request) -> None:
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    challenge = 'Bearer authorization_uri="{}/common/oauth2/authorize", error="invalid_token", error_description="{}"'
-    if scheme.lower() != "bearer" or not bearer:
-        text = "Authentication failed. The 'Authorization' header is missing."
-        headers = {"WWW-Authenticate": challenge.format(base_url(request), text)}
-        raise ArmError(errors.UNAUTHORIZED, "AuthenticationFailed", text, headers=headers)
-    if tokens.expired(bearer, time.time()):
-        text = "The access token expiry UTC time is earlier than the current UTC time."
-        headers = {"WWW-Authenticate": challenge.format(base_url(request), text)}
-        raise ArmError(errors.UNAUTHORIZED, "ExpiredAuthenticationToken", text, headers=headers)
-
-
-def _call(emulator: Emulator, request: web.Request, text: str) -> Call:
-    try:
-        body = json.loads(text) if text.strip() else None
-    except ValueError as error:
-        message = f"The request content was invalid and could not be deserialized: '{error}'."
-        raise errors.bad_request("InvalidRequestContent", message) from error
+def _call(emulator: Emulator, request: web.Request, text: str, principal: Principal) -> Call:
     query: Mapping[str, str] = dict(request.query)
     version = next((value for key, value in query.items() if key.lower() == "api-version"), "")
     return Call(
         engine=emulator.engine, method=request.method, path=parse(request.path), query=query, headers=request.headers,
-        body=body, base_url=base_url(request), api_version=version,
+        body=_json(text), base_url=base_url(request), api_version=version, principal=principal,
     )  # fmt: skip
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text) if text.strip() else None
+    except ValueError as error:
+        message = f"The request content was invalid and could not be deserialized: '{error}'."
+        raise errors.bad_request("InvalidRequestContent", message) from error
 
 
 def _respond(answer: Answer) -> web.Response:

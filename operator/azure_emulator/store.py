@@ -91,6 +91,8 @@ class Operation:
     api_version: str = ""
     # What will go wrong at its end, if anything.
     failure: dict[str, Any] | None = None
+    # How it ends if it fails: Failed or Canceled.
+    ends: str = "Failed"
     # The body to go back to if an update fails; None for a creation.
     before: dict[str, Any] | None = None
     # Children written by the same request, whose state follows this operation.
@@ -212,6 +214,11 @@ class Store:
         self.operations[operation.id] = operation
         self._dirty_operations.add(operation.id)
 
+    def remove_operation(self, operation: Operation) -> None:
+        """Forget an operation."""
+        self.operations.pop(operation.id, None)
+        self._dirty_operations.add(operation.id)
+
     def set(self, name: str, value: Any) -> None:
         """Keep a setting (JSON values only)."""
         self.settings[name] = value
@@ -240,7 +247,11 @@ class Store:
                 else:
                     self._replace(database, "resources", "key", key, asdict(resource))
             for identity in self._dirty_operations:
-                self._replace(database, "operations", "id", identity, asdict(self.operations[identity]))
+                operation = self.operations.get(identity)
+                if operation is None:
+                    database.execute("delete from operations where id = ?", (identity,))
+                else:
+                    self._replace(database, "operations", "id", identity, asdict(operation))
             for name in self._dirty_settings:
                 self._replace(database, "settings", "name", name, self.settings[name])
             database.executemany(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
 
 if TYPE_CHECKING:
     from azure_emulator.arm_path import ArmPath
@@ -128,6 +129,34 @@ class Change:
         return dict((self.before or {}).get("properties") or {})
 
 
+@dataclass(frozen=True)
+class Principal:
+    """Who asks: what a token says of its bearer.
+
+    Attributes
+    ----------
+    object_id
+        `oid` of the token: what role assignments name as principalId.
+    app_id
+        `appid`, for service principals and managed identities; empty for users.
+    name
+        What messages and the activity log show: a user principal name, or the app id.
+    kind
+        User or ServicePrincipal.
+    """
+
+    object_id: str
+    app_id: str = ""
+    name: str = ""
+    kind: str = "ServicePrincipal"
+
+
+# An opaque bearer, which is let in as long as rights are not switched on.
+ANYONE = Principal("00000000-0000-0000-0000-0000000000a1", name="anyone@emulated.example", kind="User")
+# What the emulator does by itself or somebody does outside of the client's view.
+SOMEBODY = Principal("00000000-0000-0000-0000-0000000000b0", name="somebody@emulated.example", kind="User")
+
+
 @dataclass
 class Call:
     """One request for something that is not plain storage: an action, or a list or document of its own."""
@@ -140,6 +169,7 @@ class Call:
     body: Any
     base_url: str
     api_version: str
+    principal: Principal = ANYONE
 
     @property
     def subscription(self) -> str:
@@ -191,6 +221,8 @@ class ResourceType:
     read_only: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
     immutable_error: Callable[[str], ArmError] | None = None
+    # What is asked of whoever names this resource in another one's body, such as "join/action" of a subnet.
+    linked_action: str | None = None
     write_only: tuple[str, ...] = ()
     embedded: Mapping[str, str] = field(default_factory=dict)  # property -> child type whose instances it lists
     # First api-version whose PUT leaves children alone when the list is absent; None: absent means empty.
@@ -232,7 +264,29 @@ class ResourceType:
         return head if "/" in head else None
 
 
+@dataclass
+class DataCall:
+    """One request to a data plane, such as a key vault's: its host begins with the resource's name."""
+
+    engine: Engine
+    method: str
+    host: str
+    name: str  # first label of the host: the vault's, the account's
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+    base_url: str
+    principal: Principal | None  # None: no bearer was sent, which a data plane answers with its own challenge
+
+
 Function = Callable[[Call], Answer]
+# Refuses a request by raising ArmError, before any resource provider sees it. The action is what Azure's roles name,
+# such as Microsoft.Compute/virtualMachines/start/action.
+Gate = Callable[[Call, str], None]
+# What happens at a moment set by `Engine.later`; the operation carries the resource's id and the arguments.
+Timer = Callable[["Engine", "Operation"], None]
+DataPlane = Callable[[DataCall], Answer]
 
 
 @dataclass(frozen=True)
@@ -241,4 +295,84 @@ class Provider:
 
     namespace: str
     types: tuple[ResourceType, ...] = ()
-    functions: Mapping[tuple[str, str], Function] = field(default_factory=dict)  # (method, type path) -> function
+    # (method, type path) -> function. A type path may be */{type} (whatever namespace) for what stands on any scope.
+    functions: Mapping[tuple[str, str], Function] = field(default_factory=dict)
+    gates: tuple[Gate, ...] = ()
+    timers: Mapping[str, Timer] = field(default_factory=dict)
+    # Second label of the host -> what answers there: {"vault": ...} serves https://{name}.vault.{emulator}/.
+    data_planes: Mapping[str, DataPlane] = field(default_factory=dict)
+
+    def joined(self, other: Provider) -> Provider:
+        """One provider of what two modules say of the same namespace."""
+        return Provider(
+            self.namespace, (*self.types, *other.types), {**self.functions, **other.functions},
+            (*self.gates, *other.gates), {**self.timers, **other.timers}, {**self.data_planes, **other.data_planes},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What came of a script that ran inside a VM; times are emulated seconds."""
+
+    exit_code: int
+    output: str = ""
+    error: str = ""
+    start: float = 0.0
+    end: float = 0.0
+
+
+class Guests(Interface):
+    """What runs inside VMs. All calls return at once and raise nothing: a guest that fails says so on its console."""
+
+    def start(self, vm: Resource) -> None:
+        """Boot: the VM was provisioned, started, restarted or redeployed."""
+
+    def stop(self, vm: Resource, *, deallocate: bool) -> None:
+        """Power off; deallocation loses the temporary disk as well."""
+
+    def reimage(self, vm: Resource) -> None:
+        """Replace the OS disk's content by the image's, and boot."""
+
+    def remove(self, vm: Resource) -> None:
+        """The VM is gone for good."""
+
+    def run(self, vm: Resource, script: str, *, arguments: tuple[str, ...] = (), user: str = "root",
+            timeout: float | None = None) -> str:  # fmt: skip
+        """Run a shell script inside; the ticket is for `result`."""
+
+    def result(self, ticket: str) -> Execution | None:
+        """What came of it, or None as long as it runs."""
+
+    def console(self, vm: Resource) -> str:
+        """The serial console's log since the first boot."""
+
+
+class NoGuests:
+    """VMs with nothing inside: boot at once, and every script succeeds without output."""
+
+    def start(self, vm: Resource) -> None:
+        """Nothing boots."""
+
+    def stop(self, vm: Resource, *, deallocate: bool) -> None:
+        """Nothing runs."""
+
+    def reimage(self, vm: Resource) -> None:
+        """Nothing is on the disk."""
+
+    def remove(self, vm: Resource) -> None:
+        """Nothing is left."""
+
+    def run(self, vm: Resource, script: str, *, arguments: tuple[str, ...] = (), user: str = "root",
+            timeout: float | None = None) -> str:  # fmt: skip
+        """Nothing is run."""
+        del vm, script, arguments, user, timeout
+        return ""
+
+    def result(self, ticket: str) -> Execution | None:
+        """Success, for lack of anything that could fail."""
+        del ticket
+        return Execution(exit_code=0)
+
+    def console(self, vm: Resource) -> str:
+        """A console on which only the name stands."""
+        return f"{vm.name} login: \n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.following import follow
-from azure_emulator.providers import private_endpoints
+from azure_emulator.providers.network import private_endpoints
 from azure_emulator.providers.protocols import KEY_VAULT, operation_functions
 from azure_emulator.store import Resource
 from azure_emulator.types import Answer, Call, Change, Patch, Provider, ResourceType, Verb

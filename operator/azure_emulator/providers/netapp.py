@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import parent_of, parse
-from azure_emulator.providers import addresses
+from azure_emulator.providers.network import addresses
 from azure_emulator.providers.protocols import NETAPP, operation_functions
 from azure_emulator.store import Resource
 from azure_emulator.types import Action, Call, Change, Patch, Provider, ResourceType, Verb

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
-from azure_emulator.providers import private_endpoints
+from azure_emulator.providers.network import private_endpoints
 from azure_emulator.providers.protocols import STORAGE, SYNCHRONOUS, operation_functions
 from azure_emulator.types import Action, Answer, Call, Change, Patch, Provider, ResourceType, Verb
 

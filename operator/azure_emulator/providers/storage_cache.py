@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import parse
-from azure_emulator.providers import addresses, assigned_identities
-from azure_emulator.providers.network import provisioned_subnet
+from azure_emulator.providers import assigned_identities
+from azure_emulator.providers.network import addresses, provisioned_subnet
 from azure_emulator.providers.protocols import STORAGE_CACHE, operation_functions
 from azure_emulator.types import Change, Patch, Provider, ResourceType, Verb
 

@@ -6,7 +6,7 @@ import pytest
 
 from azure_emulator.cli import types_table
 from azure_emulator.providers import PROVIDERS
-from azure_emulator.providers.sizes import SIZES
+from azure_emulator.providers.compute.sizes import SIZES
 
 TYPES = {kind.name: kind for provider in PROVIDERS for kind in provider.types}
 

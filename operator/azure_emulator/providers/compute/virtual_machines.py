@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors, locations
 from azure_emulator.arm_path import parse
-from azure_emulator.providers import assigned_identities, disks, images, quota
+from azure_emulator.providers import assigned_identities
+from azure_emulator.providers.compute import disks, images, quota
+from azure_emulator.providers.compute.sizes import SIZES, Size
 from azure_emulator.providers.protocols import COMPUTE
-from azure_emulator.providers.sizes import SIZES, Size
 from azure_emulator.types import Action, Answer, Call, Change, Patch, ResourceType, Verb
 
 if TYPE_CHECKING:

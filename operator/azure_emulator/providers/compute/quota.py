@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors, locations
-from azure_emulator.providers.sizes import FAMILIES, SIZES, Size, localized, restriction
+from azure_emulator.providers.compute.sizes import FAMILIES, SIZES, Size, localized, restriction
 from azure_emulator.types import Answer, Call
 
 if TYPE_CHECKING:

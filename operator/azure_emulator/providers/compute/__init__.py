@@ -5,7 +5,7 @@ Only the list of what there is; the behaviour is in the module of each.
 
 from __future__ import annotations
 
-from azure_emulator.providers import disks, images, quota, scale_sets, sizes, virtual_machines
+from azure_emulator.providers.compute import disks, images, quota, scale_sets, sizes, virtual_machines
 from azure_emulator.providers.protocols import COMPUTE, operation_functions
 from azure_emulator.types import Provider
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import last_name, parse
-from azure_emulator.providers import private_dns
+from azure_emulator.providers.network import private_dns
 from azure_emulator.providers.protocols import NETWORK
 from azure_emulator.types import TAGS_ONLY, Change, ResourceType, Verb
 

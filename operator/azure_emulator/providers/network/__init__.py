@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import parent_of, parse
-from azure_emulator.providers import addresses, private_dns, private_endpoints
+from azure_emulator.providers.network import addresses, private_dns, private_endpoints
 from azure_emulator.providers.protocols import NETWORK, PRIVATE_DNS, operation_functions
 from azure_emulator.types import TAGS_ONLY, Change, Hold, Patch, Provider, ResourceType, Verb
 

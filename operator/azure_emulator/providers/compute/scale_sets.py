@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import parse
-from azure_emulator.providers import assigned_identities, virtual_machines
+from azure_emulator.providers import assigned_identities
+from azure_emulator.providers.compute import virtual_machines
 from azure_emulator.providers.protocols import COMPUTE
 from azure_emulator.types import Action, Answer, Call, Change, Patch, ResourceType, Verb
 
