@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo demo-down test test-fast lint format generate check-generated bench clean
+.PHONY: help setup demo demo-down test test-fast lint format generate check-generated bench bench-emulator clean
 
 help: ## list these tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ format: $(STAMP) ## format the code
 bench: $(STAMP) ## measure: requests, writes and ratios, printed as a table
 	@$(BIN)/python -m local_cluster binaries
 	@$(BIN)/python tests/bench/run.py
+
+bench-emulator: $(STAMP) ## measure the emulator with 50,000 resources: requests per second, memory, start
+	@$(BIN)/python tests/bench/emulator.py
 
 clean: ## remove the virtual environment and all state of demos and tests
 	@rm -rf $(VENV) .state .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -30,6 +30,8 @@ class Figure:
         After the number; empty for ratios and counts.
     goal
         What it may be at most, None where there is no goal.
+    at_least
+        The goal is what it must be at least.
     digits
         Digits after the point.
     """
@@ -39,6 +41,7 @@ class Figure:
     unit: str = ""
     goal: float | None = None
     digits: int = 2
+    at_least: bool = False
 
     def shown(self, value: float) -> str:
         """Return a number as this line shows numbers."""
@@ -48,7 +51,10 @@ class Figure:
     def verdict(self) -> str:
         """`met`, `missed`, or nothing."""
         # What is shown decides: nobody should read "1.05, goal 1.05, missed".
-        return "" if self.goal is None else "met" if round(self.value, self.digits) <= self.goal else "missed"
+        if self.goal is None:
+            return ""
+        value = round(self.value, self.digits)
+        return "met" if (value >= self.goal if self.at_least else value <= self.goal) else "missed"
 
 
 @dataclass
@@ -84,7 +90,8 @@ class Report:
         for section, figures in self.figures.items():
             table.add_row(f"[bold cyan]{section}[/]")
             for item in figures:
-                goal = "" if item.goal is None else f"≤ {item.shown(item.goal)}" if item.goal else item.shown(0)
+                sign = "≥" if item.at_least else "≤"
+                goal = "" if item.goal is None else f"{sign} {item.shown(item.goal)}" if item.goal else item.shown(0)
                 colour = {"met": "green", "missed": "red"}.get(item.verdict, "default")
                 table.add_row(f"  {item.what}", item.shown(item.value), goal, f"[{colour}]{item.verdict}[/]")
         console.print(table)
