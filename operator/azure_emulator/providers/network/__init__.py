@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import parent_of, parse
-from azure_emulator.providers.network import addresses, private_dns, private_endpoints
+from azure_emulator.providers.network import addresses, links, private_dns, private_endpoints
 from azure_emulator.providers.protocols import NETWORK, PRIVATE_DNS, operation_functions
 from azure_emulator.types import TAGS_ONLY, Change, Hold, Patch, Provider, ResourceType, Verb
 
@@ -223,7 +223,7 @@ def subnet_users(engine: Engine, subnet: Resource) -> list[str]:
         occupant = _OCCUPANTS.get(resource.type)
         if occupant is not None:
             users.extend(occupant(resource, subnet.id))
-    return users
+    return users or links.link_ids(subnet)
 
 
 def _refuse_subnet_in_use(engine: Engine, subnet: Resource, query: Mapping[str, str]) -> None:  # noqa: ARG001 (a hook)
@@ -749,4 +749,5 @@ PROVIDER = Provider(
     namespace="Microsoft.Network",
     types=(*TYPES, *private_endpoints.TYPES, *private_dns.TYPES),
     functions={**operation_functions(NETWORK, PRIVATE_DNS), **private_dns.FUNCTIONS},
+    timers=links.TIMERS,
 )

@@ -1,0 +1,107 @@
+"""What the types of Microsoft.Network have in common: verbs, tags, ETags, the wording of "in use", back references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from azure_emulator import errors
+from azure_emulator.providers.network import names
+from azure_emulator.providers.protocols import NETWORK
+from azure_emulator.types import TAGS_ONLY, Change, Hold, ResourceType, Verb
+
+if TYPE_CHECKING:
+    from azure_emulator.engine import Engine
+    from azure_emulator.store import Resource
+
+
+# Durations of the types are from public logs (azurerm#16615, turbot PR 824, azure-cli recordings); those of deletions
+# are mostly assumed.
+def put(seconds: float, *, update_seconds: float | None = None) -> Verb:
+    """Network shows Updating even while it creates (azure-cli recordings)."""
+    return Verb(seconds=seconds, creating="Updating", updating="Updating", update_seconds=update_seconds)
+
+
+BASE = ResourceType(name="", protocol=NETWORK, patch=TAGS_ONLY, delete=Verb(seconds=10), etag="weak")
+# A child resource has neither location nor tags, and so no PATCH.
+CHILD = replace(BASE, patch=None, location=None, tags=False)
+
+
+def refusal(code: str, message: str, *, status: int = errors.BAD_REQUEST) -> errors.ArmError:
+    """Network's errors carry an empty list of details."""
+    return errors.ArmError(status, code, message, details=[])
+
+
+def bad_format(message: str, *, target: str | None = None) -> errors.ArmError:
+    """What is missing or misshapen in a body."""
+    return errors.bad_request("InvalidRequestFormat", message, target=target)
+
+
+def one_of(change: Change, name: str, allowed: Iterable[str]) -> None:
+    """Refuse a value of an enumeration that Azure does not know; the casing becomes Azure's."""
+    value = change.properties.get(name)
+    known = {item.lower(): item for item in allowed}
+    if value is None:
+        return
+    if str(value).lower() not in known:
+        raise errors.bad_request(
+            "InvalidRequestFormat",
+            f"Cannot parse the request. Error converting value '{value}' of {name} of resource {change.id}: it must be "
+            f"one of {', '.join(known.values())}.",
+            target=name,
+        )
+    change.properties[name] = known[str(value).lower()]
+
+
+def back_references(
+    engine: Engine, resource: Resource, properties: dict[str, Any], names_of: Mapping[str, str]
+) -> None:
+    """Show which resources refer to this one; like Azure, show nothing where there are none."""
+    for type_name, name in names_of.items():
+        found = [{"id": holder.id} for holder in engine.store.referrers(resource.id) if holder.type == type_name]
+        if found:
+            properties[name] = found
+
+
+def in_use(noun: str, code: str, *types: str, more: str = "aka.ms/deletensg") -> tuple[Hold, ...]:
+    """The refusal to delete what resources of those types refer to."""
+    message = (
+        f"{noun} {{id}} cannot be deleted because it is in use by the following resources: {{holders}}. In order to "
+        f"delete the {noun}, remove the association with the resource(s). To learn how to do this, see {more}."
+    )
+    return tuple(Hold(by=name, code=code, message=message) for name in types)
+
+
+def with_guid(change: Change) -> None:
+    """Give the resource its resourceGuid."""
+    change.properties.setdefault("resourceGuid", change.engine.guid())
+
+
+def identify(change: Change, collection: str, items: Iterable[Any], *, shown_type: str | None = None) -> None:
+    """Give the parts of a body that have a name the id, type and state that Azure shows on them."""
+    for item in items:
+        if not isinstance(item, dict) or not item.get("name"):
+            raise bad_format(f"Each of '{collection}' of resource {change.id} needs a name.", target=collection)
+        item["id"] = f"{change.id}/{collection}/{item['name']}"
+        item["type"] = f"{shown_type or change.type.name}/{collection}"
+        item.pop("etag", None)
+        item.setdefault("properties", {})["provisioningState"] = "Succeeded"
+
+
+# The collection in which the IP configurations of a type have their ids, where it is not ipConfigurations.
+_CONFIGURATIONS = {
+    names.BASTION: "bastionHostIpConfigurations",
+    names.LOAD_BALANCER: "frontendIPConfigurations",
+}
+
+
+def configuration_ids(resource: Resource, wanted: Callable[[dict[str, Any]], bool]) -> list[str]:
+    """Ids of the IP configurations of a resource whose properties satisfy a condition."""
+    collection = _CONFIGURATIONS.get(resource.type, "ipConfigurations")
+    name = "frontendIPConfigurations" if resource.type == names.LOAD_BALANCER else "ipConfigurations"
+    return [
+        f"{resource.id}/{collection}/{item.get('name', '')}"
+        for item in resource.properties.get(name) or []
+        if wanted(item.get("properties") or {})
+    ]

@@ -1,0 +1,46 @@
+"""Names of the types that the modules of Microsoft.Network speak of to each other, and of those beyond it.
+
+Only text: whoever needs to tell types apart imports this and not the module of a type.
+"""
+
+from __future__ import annotations
+
+VNET = "Microsoft.Network/virtualNetworks"
+SUBNET = f"{VNET}/subnets"
+PEERING = f"{VNET}/virtualNetworkPeerings"
+NSG = "Microsoft.Network/networkSecurityGroups"
+RULE = f"{NSG}/securityRules"
+ASG = "Microsoft.Network/applicationSecurityGroups"
+ROUTE_TABLE = "Microsoft.Network/routeTables"
+ROUTE = f"{ROUTE_TABLE}/routes"
+PUBLIC_IP = "Microsoft.Network/publicIPAddresses"
+PREFIX = "Microsoft.Network/publicIPPrefixes"
+NAT_GATEWAY = "Microsoft.Network/natGateways"
+BASTION = "Microsoft.Network/bastionHosts"
+NIC = "Microsoft.Network/networkInterfaces"
+LOAD_BALANCER = "Microsoft.Network/loadBalancers"
+BACKEND_POOL = f"{LOAD_BALANCER}/backendAddressPools"
+INBOUND_NAT_RULE = f"{LOAD_BALANCER}/inboundNatRules"
+GATEWAY = "Microsoft.Network/virtualNetworkGateways"
+LOCAL_GATEWAY = "Microsoft.Network/localNetworkGateways"
+CONNECTION = "Microsoft.Network/connections"
+RESOLVER = "Microsoft.Network/dnsResolvers"
+INBOUND_ENDPOINT = f"{RESOLVER}/inboundEndpoints"
+OUTBOUND_ENDPOINT = f"{RESOLVER}/outboundEndpoints"
+RULESET = "Microsoft.Network/dnsForwardingRulesets"
+FORWARDING_RULE = f"{RULESET}/forwardingRules"
+RULESET_LINK = f"{RULESET}/virtualNetworkLinks"
+ENDPOINT = "Microsoft.Network/privateEndpoints"
+ZONE_GROUP = f"{ENDPOINT}/privateDnsZoneGroups"
+WATCHER = "Microsoft.Network/networkWatchers"
+ENDPOINT_POLICY = "Microsoft.Network/serviceEndpointPolicies"
+
+VM = "Microsoft.Compute/virtualMachines"
+SCALE_SET = "Microsoft.Compute/virtualMachineScaleSets"
+VOLUME = "Microsoft.NetApp/netAppAccounts/capacityPools/volumes"
+LUSTRE = "Microsoft.StorageCache/amlFilesystems"
+MYSQL = "Microsoft.DBforMySQL/flexibleServers"
+
+BASTION_SUBNET = "AzureBastionSubnet"
+GATEWAY_SUBNET = "GatewaySubnet"
+FIREWALL_SUBNET = "AzureFirewallSubnet"
