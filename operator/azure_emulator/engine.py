@@ -270,7 +270,9 @@ class Engine:
         kind = self.types.get(path.type_name.lower())
         if kind is None or kind.default_instance is None or not path.is_resource:
             return None
-        if path.name.lower() != "default" or self.store.get(path.parent) is None:
+        if path.name.lower() != kind.default_name.format(tenant=self.tenant).lower():
+            return None
+        if kind.parent is not None and self.store.get(path.parent) is None:
             return None
         return Resource(id=path.text, type=kind.name, body=kind.default_instance(self, path))
 
@@ -438,7 +440,7 @@ class Engine:
         if existing is None:
             return Answer(verb.created, shown if verb.body or operation is None else None, headers)
         # An update that is done at once answers 200 even where one that goes on answers 202.
-        return Answer(verb.updated if operation is not None else 200, shown, headers)
+        return Answer(verb.updated if operation is not None else verb.updated_at_once, shown, headers)
 
     def apply(self, change: Change, existing: Resource | None) -> tuple[Resource, Operation | None]:
         """Store a checked change and begin its work; also how hooks create resources of their own."""
@@ -536,6 +538,8 @@ class Engine:
         if resource is None:
             if kind.name == RESOURCE_GROUP:
                 raise errors.resource_group_not_found(call.path.name)
+            if kind.delete_missing == errors.NOT_FOUND:
+                self.require(call.path, kind)
             return Answer(204)
         rules.check_preconditions(call, kind, resource)
         shown = self.view(resource) if kind.returns_deleted else None

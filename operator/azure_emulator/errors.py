@@ -32,6 +32,7 @@ class ArmError(Exception):
         target: str | None = None,
         details: list[dict[str, Any]] | None = None,
         headers: dict[str, str] | None = None,
+        additional: list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -40,6 +41,7 @@ class ArmError(Exception):
         self.target = target
         self.details = details
         self.headers = headers or {}
+        self.additional = additional
 
     def error(self) -> dict[str, Any]:
         """The inner error object, as operation status documents carry it too."""
@@ -48,6 +50,8 @@ class ArmError(Exception):
             error["target"] = self.target
         if self.details is not None:
             error["details"] = self.details
+        if self.additional is not None:
+            error["additionalInfo"] = self.additional
         return error
 
     def body(self) -> dict[str, Any]:

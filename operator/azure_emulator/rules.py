@@ -18,7 +18,7 @@ from azure_emulator.types import Call, ResourceType
 TAGS_ALLOWED = 50
 
 _TOP_LEVEL = frozenset({
-    "id", "name", "type", "etag", "systemData", "location", "extendedLocation", "tags", "properties", "sku", "kind",
+    "id", "name", "type", "etag", "eTag", "systemData", "location", "extendedLocation", "tags", "properties", "sku", "kind",
     "identity", "zones", "plan", "managedBy", "scale", "resources", "placement", "apiVersion", "metadata",
 })  # fmt: skip
 _FROM_THE_URL = ("id", "name", "type", "etag", "systemData")

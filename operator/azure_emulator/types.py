@@ -51,6 +51,7 @@ class Verb:
     creating: str = "Creating"
     updating: str = "Updating"
     update_seconds: float | None = None  # None: as long as a creation
+    updated_at_once: int = 200  # an update that is done when the answer leaves
     body: bool = True
 
     def duration(self, *, exists: bool) -> float:
@@ -215,6 +216,7 @@ class ResourceType:
     list_query: frozenset[str] = frozenset()
     name_pattern: re.Pattern[str] = NAME
     returns_deleted: bool = False  # a synchronous DELETE answers with what was deleted
+    delete_missing: int = 204  # DELETE of what is not there: 204, or 404 where the resource provider says so
     has_state: bool = True  # shows properties.provisioningState
     required: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -235,6 +237,7 @@ class ResourceType:
     delete_first: int = 50  # place in a resource group's deletion: lower goes earlier
     actions: Mapping[str, Action] = field(default_factory=dict)
     default_instance: Callable[[Engine, ArmPath], dict[str, Any]] | None = None  # exists without being created
+    default_name: str = "default"  # name of that instance; takes {tenant}
     check: Callable[[Change], None] | None = None  # refuses, or completes the body
     accepted: Callable[[Change, Resource], None] | None = None  # the write is stored, its work has begun
     finished: Callable[[Engine, Resource, Operation], None] | None = None
