@@ -82,6 +82,7 @@ class Emulator:
             seed=self.store.settings.get("seed", seed),
         )
         self.store.set("seed", self.engine.seed)
+        self.front = server.Front(self)
         self._runner: web.AppRunner | None = None
         self._ticking: asyncio.Task[None] | None = None
 
@@ -110,8 +111,8 @@ class Emulator:
 
     async def start(self) -> None:
         """Listen."""
-        app = web.Application(client_max_size=server.MAX_BODY)
-        app.add_routes([*admin.Admin(self).routes(), *login.Login(self).routes(), *server.Front(self).routes()])
+        app = web.Application(client_max_size=server.MAX_BODY + 1)
+        app.add_routes([*admin.Admin(self).routes(), *login.Login(self).routes(), *self.front.routes()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         site = web.TCPSite(runner, self.host, self.port)

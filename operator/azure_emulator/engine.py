@@ -6,6 +6,7 @@ does no I/O but the store's; what is due by the clock happens before anything is
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import heapq
@@ -14,6 +15,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -49,6 +51,13 @@ SERIALISED_WRITES = ("refused", "failed")
 
 # Verb of what `Engine.later` planned: no client ever sees these.
 LATER = "LATER "
+
+# How long a new resource stays unseen by GET; see `_read`.
+VISIBLE_AFTER_SECONDS = 0.0
+
+# ARM began in 2014; SDKs may be a little ahead of the emulated clock.
+API_VERSION_FIRST = date(2014, 1, 1)
+API_VERSION_AHEAD = timedelta(days=366)
 
 _API_VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(-[A-Za-z0-9.]+)?$")
 
@@ -94,6 +103,8 @@ class Engine:
         self.now = clock.elapsed
         # Set by the fault script for the operation that the current request starts.
         self.planned_failure: ArmError | None = None
+        # Likewise how that operation ends, and the state that it leaves its resource in if not its own.
+        self.planned_end: tuple[str, str | None] | None = None
         self.started: Operation | None = None
         # Private addresses allotted by checks of the current request, before their resources are stored.
         self.reserved: set[tuple[str, str]] = set()
@@ -144,9 +155,10 @@ class Engine:
     def handle(self, call: Call) -> Answer:
         """Answer one ARM request of a client."""
         # What falls due now is not what the fault script spoke of.
-        planned, self.planned_failure = self.planned_failure, None
+        planned, end = self.planned_failure, self.planned_end
+        self.planned_failure = self.planned_end = None
         self.settle()
-        self.planned_failure = planned
+        self.planned_failure, self.planned_end = planned, end
         return self.dispatch(call)
 
     def request(
@@ -173,12 +185,11 @@ class Engine:
         self.reserved.clear()
         self.pending.clear()
         path = call.path
-        if not _API_VERSION.match(call.api_version):
-            raise _bad_api_version(call.api_version)
+        self._check_api_version(call.api_version)
         if path.subscription and path.subscription.lower() not in self.subscriptions:
             message = f"The subscription '{path.subscription}' could not be found."
             raise ArmError(errors.NOT_FOUND, "SubscriptionNotFound", message)
-        action = action_of(call)
+        action = action_of(call.method, path)
         for gate in self.gates:
             gate(call, action)
         function = self.functions.get((call.method, path.type_name.lower()))
@@ -196,6 +207,20 @@ class Engine:
         if owner is not None and call.method == "POST" and not path.is_resource:
             return self._act(call, owner)
         raise self._unknown(call)
+
+    def _check_api_version(self, version: str) -> None:
+        """Take every version that can be one: which ones a provider knows changes with every SDK."""
+        if not version:
+            raise errors.bad_request(
+                "MissingApiVersionParameter",
+                "The api-version query parameter (?api-version=) is required for all requests.",
+            )
+        latest = (self.clock.at(self.now) + API_VERSION_AHEAD).date()
+        if _API_VERSION.match(version):
+            with contextlib.suppress(ValueError):
+                if API_VERSION_FIRST <= date.fromisoformat(version[:10]) <= latest:
+                    return
+        raise errors.bad_request("InvalidApiVersionParameter", f"The api-version '{version}' is invalid.")
 
     def _resource(self, call: Call, kind: ResourceType) -> Answer:
         match call.method:
@@ -231,6 +256,10 @@ class Engine:
 
     def _read(self, call: Call, kind: ResourceType) -> Answer:
         resource = self.require(call.path, kind)
+        # ARM replicates between its regions: a GET right after a creation may find nothing (azurerm#18268). For how
+        # long is unknown; a setting asks for it.
+        if self.now < resource.created + float(self.setting("visibleAfterSeconds", VISIBLE_AFTER_SECONDS)):
+            raise errors.resource_not_found(kind.name, "/".join(call.path.names), call.path.resource_group or "")
         headers = self._etag_header(kind, resource)
         if resource.operation is not None:
             headers.update(retry_after(self, None))
@@ -638,6 +667,8 @@ class Engine:
             id=self.guid(), resource=resource.id, type=resource.type, verb=verb, start=self.now,
             end=self.now + seconds, location=self.location_of(resource), api_version=api_version,
         )  # fmt: skip
+        if self.planned_end is not None:
+            (operation.ends, operation.leaves), self.planned_end = self.planned_end, None
         self.store.save_operation(operation)
         self.started = operation
         self._schedule(operation)
@@ -718,6 +749,8 @@ class Engine:
             action = {key.lower(): value for key, value in kind.actions.items()}[name]
             if action.finished is not None and operation.status == "Succeeded":
                 action.finished(self, resource, operation)
+        if operation.leaves is not None:
+            resource.state = operation.leaves
         self._touch(kind, resource)
         self.store.save(resource)
 
@@ -859,12 +892,11 @@ class Engine:
         return {"ETag": resource.etag} if kind.etag is not None and resource.etag else {}
 
 
-def action_of(call: Call) -> str:
+def action_of(method: str, path: ArmPath) -> str:
     """What Azure's roles call a request: Microsoft.Compute/virtualMachines/write, …/start/action."""
-    path = call.path
-    if call.method == "POST":
+    if method == "POST":
         return f"{path.type_name}/action"
-    verb = {"GET": "read", "HEAD": "read", "DELETE": "delete"}.get(call.method, "write")
+    verb = {"GET": "read", "HEAD": "read", "DELETE": "delete"}.get(method, "write")
     return f"{path.type_name}/{verb}"
 
 
@@ -884,12 +916,3 @@ def _error(failure: dict[str, Any] | None) -> ArmError | None:
     if failure is None:
         return None
     return ArmError(int(failure["status"]), str(failure["code"]), str(failure["message"]), target=failure.get("target"))
-
-
-def _bad_api_version(version: str) -> ArmError:
-    if not version:
-        return errors.bad_request(
-            "MissingApiVersionParameter",
-            "The api-version query parameter (?api-version=) is required for all requests.",
-        )
-    return errors.bad_request("InvalidApiVersionParameter", f"The api-version '{version}' is invalid.")

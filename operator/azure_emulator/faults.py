@@ -5,82 +5,137 @@ Knows requests only as method and path; the server asks it once per ARM request 
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from azure_emulator.arm_path import ArmPath
+from azure_emulator.documents import Document, sentence
 from azure_emulator.errors import ArmError
 from azure_emulator.store import Store
 
 
-@dataclass
-class Fault:
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        msg = f"{text!r} is no regular expression: {error}"
+        raise ValueError(msg) from error
+    return text
+
+
+class Refusal(Document):
+    """An error to answer with."""
+
+    status: int = Field(default=500, ge=400, le=599)
+    code: str = "InternalServerError"
+    message: str = "Encountered internal server error."
+    headers: dict[str, str] = Field(default_factory=dict)
+    details: list[dict[str, Any]] | None = None
+
+    def error(self) -> ArmError:
+        """As the engine raises it."""
+        return ArmError(self.status, self.code, self.message, headers=dict(self.headers), details=self.details)
+
+
+class Ending(Document):
+    """How an operation ends: `leaves` is the state that its resource then shows, if not the operation's own."""
+
+    status: int = Field(default=500, ge=400, le=599)
+    code: str = "InternalServerError"
+    message: str = "Encountered internal server error."
+    details: list[dict[str, Any]] | None = None
+    ends: Literal["Failed", "Canceled", "Succeeded"] = "Failed"
+    leaves: str | None = None
+
+    def error(self) -> ArmError | None:
+        """What the operation fails with, if it does not succeed."""
+        if self.ends == "Succeeded":
+            return None
+        return ArmError(self.status, self.code, self.message, details=self.details)
+
+
+class Outside(Document):
+    """A request that somebody else makes."""
+
+    method: Literal["PUT", "PATCH", "POST", "DELETE"]
+    path: str
+    body: dict[str, Any] | None = None
+    api_version: str = "2025-01-01"
+
+
+class Fault(Document):
     """One line of the script. Several effects may be combined, such as a delay and an answer.
 
     Attributes
     ----------
-    method, path
-        Which requests: an HTTP method (None: any) and a regular expression searched in the path, without case.
+    method, path, type, name
+        Which requests: an HTTP method, a regular expression searched in the path, a resource type such as
+        Microsoft.Compute/virtualMachines, and a pattern for the last name with * and ?; all without regard to case,
+        and absent means any.
     skip, count
-        Let so many matching requests pass first, then act on so many (None: for ever).
+        Let so many matching requests pass first, then act on so many (null: for ever).
     answer
-        Refuse with {status, code, message, headers} instead of handling the request.
+        Refuse with this error instead of handling the request.
     operation
-        Handle it, and let the operation that it starts fail at its end with {code, message}.
+        Handle it, and let the operation that it starts end like this.
     lost_answer
         Handle it, then drop the connection without an answer.
+    cut_answer
+        Handle it, then drop the connection half way through the answer.
+    outside
+        Before it is handled somebody else makes this request.
     delay_seconds
         Wait so many emulated seconds before handling it.
     hang
         Never answer; the request is not handled.
     """
 
-    id: int
-    path: str
+    id: int = 0
+    hits: int = 0
     method: str | None = None
-    count: int | None = 1
-    skip: int = 0
-    answer: dict[str, Any] | None = None
-    operation: dict[str, Any] | None = None
+    path: Annotated[str, AfterValidator(_regular_expression)] = ""
+    type: str | None = None
+    name: str | None = None
+    skip: int = Field(default=0, ge=0)
+    count: int | None = Field(default=1, ge=1)
+    answer: Refusal | None = None
+    operation: Ending | None = None
     lost_answer: bool = False
-    delay_seconds: float = 0.0
+    cut_answer: bool = False
+    outside: Outside | None = None
+    delay_seconds: float = Field(default=0.0, ge=0, strict=False)
     hang: bool = False
-    hits: int = field(default=0)
 
-    def matches(self, method: str, path: str) -> bool:
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        effects = (self.answer, self.operation, self.lost_answer, self.cut_answer, self.outside, self.hang)
+        if not any(effects) and not self.delay_seconds:
+            msg = "a fault needs an effect: answer, operation, lostAnswer, cutAnswer, outside, delaySeconds or hang"
+            raise ValueError(msg)
+        return self
+
+    def matches(self, method: str, path: ArmPath) -> bool:
         """Whether the request is one of ours."""
         if self.method is not None and self.method.upper() != method:
             return False
-        return re.search(self.path, path, re.IGNORECASE) is not None
+        if self.type is not None and self.type.lower() != path.type_name.lower():
+            return False
+        last = path.names[-1] if path.names else ""
+        if self.name is not None and not fnmatch.fnmatchcase(last.lower(), self.name.lower()):
+            return False
+        return re.search(self.path, path.text, re.IGNORECASE) is not None
 
     @property
     def spent(self) -> bool:
         """Whether it has acted as often as it should."""
         return self.count is not None and self.hits >= self.count
 
-    @property
-    def refusal(self) -> ArmError | None:
-        """The error to answer with, if any."""
-        return _error(self.answer)
-
-    @property
-    def operation_failure(self) -> ArmError | None:
-        """The error that the operation should end with, if any."""
-        return _error(self.operation)
-
     def document(self) -> dict[str, Any]:
         """As the admin API shows it."""
-        return {
-            "id": self.id, "method": self.method, "path": self.path, "count": self.count, "skip": self.skip,
-            "answer": self.answer, "operation": self.operation, "lostAnswer": self.lost_answer,
-            "delaySeconds": self.delay_seconds, "hang": self.hang, "hits": self.hits,
-        }  # fmt: skip
-
-
-_FIELDS = {
-    "method": "method", "path": "path", "count": "count", "skip": "skip", "answer": "answer", "operation": "operation",
-    "lostAnswer": "lost_answer", "delaySeconds": "delay_seconds", "hang": "hang", "id": "id", "hits": "hits",
-}  # fmt: skip
+        return self.model_dump(by_alias=True)
 
 
 class Faults:
@@ -88,22 +143,17 @@ class Faults:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._faults = [
-            Fault(**{_FIELDS[key]: value for key, value in document.items()})
-            for document in store.settings.get("faults", [])
-        ]
+        self._faults = [Fault.model_validate(document) for document in store.settings.get("faults", [])]
 
-    def add(self, document: dict[str, Any]) -> Fault:
-        """Add a line, given as the admin API takes it."""
-        unknown = set(document) - set(_FIELDS)
-        if unknown:
-            msg = f"a fault has no {', '.join(sorted(unknown))}; it knows {', '.join(sorted(_FIELDS))}"
-            raise ValueError(msg)
-        re.compile(str(document.get("path", "")))
+    def add(self, document: Any) -> Fault:
+        """Add a line, given as the admin API takes it; ValueError says what to write instead."""
+        try:
+            fault = Fault.model_validate(document)
+        except ValidationError as error:
+            raise ValueError(sentence(error)) from error
         count = self._store.settings.get("faultCount", 0) + 1
         self._store.set("faultCount", count)
-        fields = {_FIELDS[key]: value for key, value in document.items() if key not in ("id", "hits")}
-        fault = Fault(**{"path": "", **fields, "id": count})
+        fault.id, fault.hits = count, 0
         self._faults.append(fault)
         self._keep()
         return fault
@@ -117,7 +167,7 @@ class Faults:
         """Every line, spent ones too."""
         return list(self._faults)
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def take(self, method: str, path: ArmPath) -> Fault | None:
         """The first line that acts on this request; it counts as used."""
         for fault in self._faults:
             if fault.spent or not fault.matches(method, path):
@@ -133,12 +183,3 @@ class Faults:
 
     def _keep(self) -> None:
         self._store.set("faults", [fault.document() for fault in self._faults])
-
-
-def _error(document: dict[str, Any] | None) -> ArmError | None:
-    if document is None:
-        return None
-    headers = {str(name): str(value) for name, value in (document.get("headers") or {}).items()}
-    code = str(document.get("code", "InternalServerError"))
-    message = str(document.get("message", "Encountered internal server error."))
-    return ArmError(int(document.get("status", 500)), code, message, headers=headers, details=document.get("details"))

@@ -1,52 +1,61 @@
-"""ARM over HTTP: faults, correlation and rate-limit headers, the request log.
+"""ARM over HTTP: bodies in, faults, request limits, correlation headers, the request log, answers out.
 
-Knows no resource type: it turns an HTTP request into a Call, and the engine's Answer into a response.
+Knows no resource type: it turns an HTTP request into a Call, and the engine's Answer into a response. Whatever comes
+in, what goes out is an ARM error or an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
+import logging
+import re
+import time
 import uuid
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from aiohttp import web
 
 from azure_emulator import errors
-from azure_emulator.arm_path import parse
+from azure_emulator.arm_path import ArmPath, parse
+from azure_emulator.engine import action_of
 from azure_emulator.errors import ArmError
 from azure_emulator.login import authenticate, base_url
-from azure_emulator.types import Answer, Call, DataCall, Principal
+from azure_emulator.throttling import Throttling
+from azure_emulator.types import SOMEBODY, Answer, Call, DataCall, Principal
 
 if TYPE_CHECKING:
     from azure_emulator.emulator import Emulator
     from azure_emulator.faults import Fault
 
-# ARM's limits per subscription, principal and region: bucket size and refill per second (azure-docs,
-# request-limits-and-throttling). Shown in headers; an emulated subscription does not refuse by them yet.
-BUCKETS = {"reads": (250, 25.0), "writes": (200, 10.0), "deletes": (200, 10.0)}
-_BUCKET_OF = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
-MAX_BODY = 8 * 2**20
+logger = logging.getLogger(__name__)
+
+# ARM takes requests of up to 4 MB. How deep they may be nested is an assumption.
+MAX_BODY = 4 * 2**20
+MAX_DEPTH = 100
+
+# What may not stand in a path: control characters, and separators that decoding would bring to light.
+_TRICKS = re.compile(r"%2f|%5c|%00|[\x00-\x1f\x7f\\]", re.IGNORECASE)
 
 
-class Buckets:
-    """The remaining-requests counters that ARM reports."""
+@dataclass
+class Exchange:
+    """One request on its way through the front."""
 
-    def __init__(self) -> None:
-        self._levels: dict[tuple[str, str], tuple[float, float]] = {}
+    request: web.Request
+    path: ArmPath
+    began: float = field(default_factory=time.perf_counter)
+    identity: str = field(default_factory=lambda: str(uuid.uuid4()))
+    principal: Principal | None = None
+    code: str | None = None
+    limits: dict[str, str] = field(default_factory=dict)
 
-    def take(self, subscription: str, method: str, now: float) -> dict[str, str]:
-        """Count a request and say what remains."""
-        name = _BUCKET_OF.get(method, "writes")
-        size, refill = BUCKETS[name]
-        level, since = self._levels.get((subscription, name), (float(size), now))
-        level = max(0.0, min(float(size), level + (now - since) * refill) - 1)
-        self._levels[subscription, name] = level, now
-        return {
-            f"x-ms-ratelimit-remaining-subscription-{name}": str(int(level)),
-            f"x-ms-ratelimit-remaining-subscription-global-{name}": str(15 * size - (size - int(level))),
-        }
+    @property
+    def correlation(self) -> str:
+        """What ties the requests of one task together, in the activity log too."""
+        return self.request.headers.get("x-ms-correlation-request-id", self.identity)
 
 
 class Front:
@@ -54,25 +63,25 @@ class Front:
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
-        self._buckets = Buckets()
+        self.throttling = Throttling(emulator.engine)
 
     def routes(self) -> list[web.RouteDef]:
         """What no other route takes is ARM's, or a data plane's if the host says so."""
-        return [web.route("*", "/{path:.*}", self.arm)]
-
-    # -- ARM ---------------------------------------------------------------------------------------------------------
+        return [web.route("*", "/{path:(?s:.*)}", self.arm)]
 
     async def arm(self, request: web.Request) -> web.StreamResponse:
         """Any ARM request."""
-        text = await request.text()
-        fault = self._emulator.faults.take(request.method, request.path)
+        exchange = Exchange(request, parse(request.path))
+        try:
+            content = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            content = None
+        fault = self._emulator.faults.take(request.method, exchange.path)
         if fault is not None:
             await self._wait(fault)
-        answer = self._answer(request, text, fault)
-        if fault is not None and fault.lost_answer:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)
+        answer = self._answer(exchange, content, fault)
+        if fault is not None and (fault.lost_answer or fault.cut_answer):
+            return await _broken(request, answer, half=fault.cut_answer)
         return _respond(answer)
 
     async def _wait(self, fault: Fault) -> None:
@@ -82,60 +91,95 @@ class Front:
             # A clock moved by hand wakes waiters only through short sleeps: several may wait for different moments.
             await asyncio.sleep(0.02)
 
-    def _answer(self, request: web.Request, text: str, fault: Fault | None) -> Answer:
-        emulator = self._emulator
-        engine = emulator.engine
-        code: str | None = None
+    def _answer(self, exchange: Exchange, content: bytes | None, fault: Fault | None) -> Answer:
+        engine = self._emulator.engine
+        engine.started = None
         try:
-            if fault is not None and fault.refusal is not None:
-                raise fault.refusal
-            engine.planned_failure = fault.operation_failure if fault is not None else None
-            answer = self._dispatch(request, text)
+            answer = self._handle(exchange, content, fault)
         except ArmError as error:
-            code = error.code
+            exchange.code = error.code
             answer = Answer(error.status, error.body(), dict(error.headers))
+        except Exception:
+            # The last resort: a defect of ours must look like one of Azure's to the client, and be seen by us.
+            logger.exception("%s %s", exchange.request.method, exchange.request.path)
+            exchange.code = "InternalServerError"
+            answer = Answer(500, ArmError(500, exchange.code, "Encountered internal server error.").body())
         finally:
-            engine.planned_failure = None
-        answer.headers.update(self._headers(request, answer))
+            engine.planned_failure = engine.planned_end = None
+        answer.headers.update(self._headers(exchange))
         if fault is not None and fault.lost_answer:
-            code = "LostAnswer"
-        emulator.log({
+            exchange.code = "LostAnswer"
+        self._log(exchange, answer)
+        self._emulator.commit()
+        return answer
+
+    def _handle(self, exchange: Exchange, content: bytes | None, fault: Fault | None) -> Answer:
+        emulator, request = self._emulator, exchange.request
+        name, _, rest = request.host.partition(".")
+        plane = emulator.engine.data_planes.get(rest.partition(".")[0].partition(":")[0])
+        if plane is None or "Authorization" in request.headers:
+            exchange.principal = authenticate(emulator, request)
+        body = _body(request, content)
+        if fault is not None:
+            self._break(fault)
+        if plane is not None:
+            emulator.engine.settle()
+            return plane(DataCall(
+                engine=emulator.engine, method=request.method, host=request.host, name=name, path=request.path,
+                query=dict(request.query), headers=request.headers, body=body, base_url=base_url(request),
+                principal=exchange.principal,
+            ))  # fmt: skip
+        query = {key.lower() if key.lower() == "api-version" else key: value for key, value in request.query.items()}
+        call = Call(
+            engine=emulator.engine, method=request.method, path=exchange.path, query=query, headers=request.headers,
+            body=body, base_url=base_url(request), api_version=query.get("api-version", ""),
+            principal=exchange.principal or SOMEBODY,
+        )  # fmt: skip
+        exchange.limits = self.throttling.take(call)
+        return emulator.engine.handle(call)
+
+    def _break(self, fault: Fault) -> None:
+        engine = self._emulator.engine
+        if fault.outside is not None:
+            asked = fault.outside
+            with contextlib.suppress(ArmError):  # somebody's request may be refused, like anybody's
+                engine.request(SOMEBODY, asked.method, asked.path, asked.body, api_version=asked.api_version)
+        if fault.answer is not None:
+            raise fault.answer.error()
+        if fault.operation is not None:
+            engine.planned_failure = fault.operation.error()
+            engine.planned_end = fault.operation.ends, fault.operation.leaves
+
+    def _log(self, exchange: Exchange, answer: Answer) -> None:
+        engine, request = self._emulator.engine, exchange.request
+        principal = exchange.principal
+        self._emulator.log({
             "method": request.method,
             "path": request.path,
+            "type": exchange.path.type_name,
             "apiVersion": request.query.get("api-version"),
             "status": answer.status,
-            "code": code,
+            "code": exchange.code,
+            "caller": principal.name or principal.app_id or principal.object_id if principal is not None else None,
+            "callerObjectId": principal.object_id if principal is not None else None,
+            "action": action_of(request.method, exchange.path),
+            "correlationId": exchange.correlation,
+            "requestId": exchange.identity,
             "clientRequestId": request.headers.get("x-ms-client-request-id"),
             "userAgent": request.headers.get("User-Agent"),
             "operation": engine.started.id if engine.started is not None else None,
+            "durationMs": round((time.perf_counter() - exchange.began) * 1000, 3),
         })  # fmt: skip
         engine.started = None
-        emulator.commit()
-        return answer
 
-    def _dispatch(self, request: web.Request, text: str) -> Answer:
-        emulator = self._emulator
-        name, _, rest = request.host.partition(".")
-        plane = emulator.engine.data_planes.get(rest.partition(".")[0].partition(":")[0])
-        if plane is None:
-            return emulator.engine.handle(_call(emulator, request, text, authenticate(emulator, request)))
-        has_bearer = "Authorization" in request.headers
-        emulator.engine.settle()
-        return plane(DataCall(
-            engine=emulator.engine, method=request.method, host=request.host, name=name, path=request.path,
-            query=dict(request.query), headers=request.headers, body=_json(text), base_url=base_url(request),
-            principal=authenticate(emulator, request) if has_bearer else None,
-        ))  # fmt: skip
-
-    def _headers(self, request: web.Request, answer: Answer) -> dict[str, str]:
-        identity = str(uuid.uuid4())
-        correlation = request.headers.get("x-ms-correlation-request-id", identity)
+    def _headers(self, exchange: Exchange) -> dict[str, str]:
+        request, identity = exchange.request, exchange.identity
         moment = self._emulator.clock.now.strftime("%Y%m%dT%H%M%SZ")
         headers = {
             "Cache-Control": "no-cache",
             "Pragma": "no-cache",
             "x-ms-request-id": identity,
-            "x-ms-correlation-request-id": correlation,
+            "x-ms-correlation-request-id": exchange.correlation,
             "x-ms-routing-request-id": f"EMULATED:{moment}:{identity}",
             "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
             "X-Content-Type-Options": "nosniff",
@@ -143,32 +187,71 @@ class Front:
         client = request.headers.get("x-ms-client-request-id")
         if client is not None and request.headers.get("x-ms-return-client-request-id", "").lower() == "true":
             headers["x-ms-client-request-id"] = client
-        if answer.status != errors.UNAUTHORIZED:
-            subscription = parse(request.path).subscription or ""
-            headers.update(self._buckets.take(subscription.lower(), request.method, self._emulator.clock.elapsed))
-        return headers
+        return headers | exchange.limits
 
 
-def _call(emulator: Emulator, request: web.Request, text: str, principal: Principal) -> Call:
-    query: Mapping[str, str] = dict(request.query)
-    version = next((value for key, value in query.items() if key.lower() == "api-version"), "")
-    return Call(
-        engine=emulator.engine, method=request.method, path=parse(request.path), query=query, headers=request.headers,
-        body=_json(text), base_url=base_url(request), api_version=version, principal=principal,
-    )  # fmt: skip
-
-
-def _json(text: str) -> Any:
+def _body(request: web.Request, content: bytes | None) -> Any:
+    """The JSON document of a request, or the refusal that ARM has for what is none."""
+    if _TRICKS.search(request.raw_path.partition("?")[0]):
+        raise errors.bad_request("InvalidRequestUri", "The request URI contains characters that are not allowed.")
+    if content is None or len(content) > MAX_BODY:
+        message = f"The request content size exceeds the maximum size of {MAX_BODY // 2**20} MB."
+        raise ArmError(413, "RequestContentTooLarge", message)
+    if not content.strip():
+        return None
+    kind = request.headers.get("Content-Type")
+    if kind is not None and request.content_type not in ("application/json", "text/json", "application/octet-stream"):
+        raise ArmError(
+            415,
+            "UnsupportedMediaType",
+            f"The content media type '{request.content_type}' is not supported. Only 'application/json' is supported.",
+        )
     try:
-        return json.loads(text) if text.strip() else None
-    except ValueError as error:
-        message = f"The request content was invalid and could not be deserialized: '{error}'."
-        raise errors.bad_request("InvalidRequestContent", message) from error
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise _not_deserialized(str(error)) from error
+    if _depth(body) > MAX_DEPTH:
+        raise _not_deserialized(f"The reader's MaxDepth of {MAX_DEPTH} has been exceeded.")
+    return body
+
+
+def _not_deserialized(why: str) -> ArmError:
+    return errors.bad_request(
+        "InvalidRequestContent", f"The request content was invalid and could not be deserialized: '{why}'."
+    )
+
+
+def _depth(value: Any) -> int:
+    """How deep a document is nested, without recursion: that is what it protects us from."""
+    deepest, level = 0, [value]
+    while level and deepest <= MAX_DEPTH:
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        deepest += 1
+        level = below
+    return deepest
 
 
 def _respond(answer: Answer) -> web.Response:
     if answer.body is None:
         return web.Response(status=answer.status, headers=answer.headers)
-    body: Any = json.dumps(answer.body).encode()
     headers = {**answer.headers, "Content-Type": "application/json; charset=utf-8"}
-    return web.Response(status=answer.status, headers=headers, body=body)
+    return web.Response(status=answer.status, headers=headers, body=orjson.dumps(answer.body))
+
+
+async def _broken(request: web.Request, answer: Answer, *, half: bool) -> web.StreamResponse:
+    """Drop the connection: before the answer, or in the middle of it."""
+    if half and answer.body is not None:
+        content = orjson.dumps(answer.body)
+        response = web.StreamResponse(
+            status=answer.status, headers={**answer.headers, "Content-Length": str(len(content))}
+        )
+        await response.prepare(request)
+        await response.write(content[: len(content) // 2])
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)

@@ -93,6 +93,8 @@ class Operation:
     failure: dict[str, Any] | None = None
     # How it ends if it fails: Failed or Canceled.
     ends: str = "Failed"
+    # The state that its resource shows in the end, where that is not the operation's own.
+    leaves: str | None = None
     # The body to go back to if an update fails; None for a creation.
     before: dict[str, Any] | None = None
     # Children written by the same request, whose state follows this operation.

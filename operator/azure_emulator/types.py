@@ -293,6 +293,36 @@ DataPlane = Callable[[DataCall], Answer]
 
 
 @dataclass(frozen=True)
+class Rate:
+    """A limit on requests that a resource provider has besides ARM's: a token bucket.
+
+    Attributes
+    ----------
+    name
+        As the header x-ms-ratelimit-remaining-resource shows it.
+    methods, types
+        What counts: HTTP methods, and a regular expression for the whole type (operations' URLs included).
+    size, per_minute
+        Bucket size in requests, and how many come back each emulated minute.
+    per
+        region (of a subscription) or resource.
+    code
+        Of the 429's error.
+    shown
+        Whether x-ms-ratelimit-remaining-resource mentions it.
+    """
+
+    name: str
+    methods: frozenset[str]
+    types: str
+    size: float
+    per_minute: float
+    per: str = "region"
+    code: str = "TooManyRequests"
+    shown: bool = True
+
+
+@dataclass(frozen=True)
 class Provider:
     """A resource provider: its types, and its functions (lists and documents that are no resources)."""
 
@@ -304,12 +334,14 @@ class Provider:
     timers: Mapping[str, Timer] = field(default_factory=dict)
     # Second label of the host -> what answers there: {"vault": ...} serves https://{name}.vault.{emulator}/.
     data_planes: Mapping[str, DataPlane] = field(default_factory=dict)
+    rates: tuple[Rate, ...] = ()
 
     def joined(self, other: Provider) -> Provider:
         """One provider of what two modules say of the same namespace."""
         return Provider(
             self.namespace, (*self.types, *other.types), {**self.functions, **other.functions},
             (*self.gates, *other.gates), {**self.timers, **other.timers}, {**self.data_planes, **other.data_planes},
+            (*self.rates, *other.rates),
         )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from azure_emulator.providers import (
     compute,
     identity,
     key_vault,
+    limits,
     netapp,
     network,
     resources,
@@ -22,6 +23,7 @@ PROVIDERS = (
     compute.PROVIDER,
     netapp.PROVIDER,
     storage_cache.PROVIDER,
+    *limits.PROVIDERS,
 )
 
 __all__ = ["PROVIDERS"]

@@ -129,3 +129,74 @@ async def test_images_can_be_added(http, admin):
     )
     _, versions, _ = await http.call("GET", path, query={"$top": "1", "$orderby": "name desc"})
     assert [version["name"] for version in versions] == [image["version"]]
+
+
+async def test_a_type_and_a_name_choose_the_request(http, admin):
+    kind = "Microsoft.ManagedIdentity/userAssignedIdentities"
+    await admin("POST", "faults", {"type": kind, "name": "sp*", "skip": 1, "answer": {"status": 503}})
+    paths = [IDENTITY, IDENTITY[:-2] + "spare1", IDENTITY[:-2] + "spare2"]
+    assert [(await http.call("PUT", path, LOCATION))[0] for path in paths] == [201, 201, 503]
+
+
+async def test_an_answer_is_cut_half_way_after_the_commit(http, admin):
+    await admin("POST", "faults", {"method": "PUT", "path": "userAssigned", "count": 2, "cutAnswer": True})
+    with pytest.raises(aiohttp.ClientError):
+        await http.call("PUT", IDENTITY, LOCATION)
+    assert (await http.call("GET", IDENTITY))[0] == 200
+
+
+async def test_an_operation_is_canceled_or_ends_otherwise_than_its_resource(http, admin):
+    await admin("POST", "faults", {"path": "virtualNetworks", "operation": {"ends": "Canceled", "code": "Canceled"}})
+    _, _, headers = await http.call("PUT", VNET, VNET_BODY)
+    http.advance(60)
+    assert (await http.call("GET", headers["Azure-AsyncOperation"]))[1]["status"] == "Canceled"
+    assert (await http.call("GET", VNET))[1]["properties"]["provisioningState"] == "Canceled"
+    ending = {"ends": "Succeeded", "leaves": "Failed"}
+    await admin("POST", "faults", {"path": "virtualNetworks", "method": "PUT", "operation": ending})
+    _, _, headers = await http.call("PUT", VNET, VNET_BODY)
+    http.advance(60)
+    assert (await http.call("GET", headers["Azure-AsyncOperation"]))[1]["status"] == "Succeeded"
+    assert (await http.call("GET", VNET))[1]["properties"]["provisioningState"] == "Failed"
+
+
+async def test_a_running_operation_is_canceled_by_hand(http, admin):
+    _, _, headers = await http.call("PUT", VNET, VNET_BODY)
+    (running,) = [one for one in (await admin("GET", "operations"))[1] if one["status"] == "InProgress"]
+    status, document = await admin("POST", f"operations/{running['id']}/cancel")
+    assert (status, document["status"]) == (200, "Canceled")
+    assert (await http.call("GET", headers["Azure-AsyncOperation"]))[1]["status"] == "Canceled"
+    assert (await admin("POST", "operations/nonsense/cancel"))[0] == 404
+
+
+async def test_somebody_changes_and_deletes_behind_our_back(http, admin):
+    await http.put(IDENTITY, LOCATION)
+    path = f"{http.subscription}/resourceGroups/rg/providers/{IDENTITY[3:]}"
+    status, _ = await admin("POST", "outside", {"method": "PATCH", "path": path, "body": {"tags": {"by": "them"}}})
+    assert status == 200
+    assert (await http.call("GET", IDENTITY))[1]["tags"] == {"by": "them"}
+    await admin(
+        "POST", "faults", {"method": "GET", "path": "userAssigned", "outside": {"method": "DELETE", "path": path}}
+    )
+    assert (await http.call("GET", IDENTITY))[0] == 404
+    status, document = await admin("POST", "outside", {"method": "PUT", "path": "/nonsense/x", "body": {}})
+    assert (status, document["error"]["code"]) == (404, "InvalidResourceType")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sentence"),
+    [
+        ("faults", {"path": "("}, "path: '(' is no regular expression"),
+        ("faults", {"pat": "x"}, "there is no pat here"),
+        ("faults", {"path": "x"}, "a fault needs an effect"),
+        ("faults", {"answer": {"status": "500"}}, "answer.status: Input should be a valid integer, not '500'"),
+        ("faults", {"operation": {"ends": "Cancelled"}}, "operation.ends: Input should be 'Failed', 'Canceled' or"),
+        ("quota", {"location": "mars", "name": "cores", "limit": 1}, "location: there is no region 'mars'"),
+        ("capacity", {"vmSize": "x"}, "count: Field required"),
+        ("clock", {"speed": -1}, "speed: Input should be greater than or equal to 0"),
+        ("settings", [], "write an object of names and values"),
+    ],
+)
+async def test_bad_admin_requests_are_answered_with_a_sentence(admin, path, body, sentence):
+    status, document = await admin("POST" if path == "faults" else "PUT", path, body)
+    assert status == 400
+    assert sentence in document["error"]
