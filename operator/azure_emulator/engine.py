@@ -348,8 +348,8 @@ class Engine:
 
     def page(self, call: Call, found: list[Resource]) -> Answer:
         """One page of a list, with the link to the next."""
-        start = int(call.query.get("$skiptoken", "0") or 0)
-        size = min(int(call.query.get("$top", PAGE) or PAGE), self.setting("page", PAGE))
+        start = rules.whole_number(call.query, "$skiptoken", 0)
+        size = min(rules.whole_number(call.query, "$top", PAGE), self.setting("page", PAGE))
         shown = found[start : start + size]
         body: dict[str, Any] = {"value": [self.view(resource, call.query) for resource in shown]}
         if start + size < len(found) and "$top" not in call.query:

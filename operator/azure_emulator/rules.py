@@ -6,6 +6,7 @@ Functions of a type's data and a body; they know neither the store nor the clock
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from azure_emulator import bodies, errors, locations
@@ -177,6 +178,17 @@ def as_sent(body: Any, key: str) -> str:
     if isinstance(body, list):
         return next((found for item in body if (found := as_sent(item, key))), "")
     return body if isinstance(body, str) and body.rstrip("/").lower() == key else ""
+
+
+def whole_number(query: Mapping[str, str], name: str, default: int) -> int:
+    """A paging parameter such as `$top`, or the refusal of one that is no number (its code is an assumption)."""
+    text = query.get(name) or str(default)
+    if not text.isdecimal():
+        plain = name.lstrip("$")
+        raise errors.bad_request(
+            f"Invalid{plain[:1].upper()}{plain[1:]}InQueryString", f"Invalid {name} '{text}' specified in the query string."
+        )
+    return int(text)
 
 
 def check_tags(body: dict[str, Any]) -> None:
