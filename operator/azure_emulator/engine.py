@@ -197,7 +197,9 @@ class Engine:
             function = self.functions.get((call.method, f"*/{path.types[-1].lower()}"))
         if function is not None:
             self._require_group(path)
-            return function(call)
+            answer = function(call)
+            if answer is not None:
+                return answer
         kind = self.types.get(path.type_name.lower())
         if kind is not None and path.is_resource:
             return self._resource(call, kind)

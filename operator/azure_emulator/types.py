@@ -283,7 +283,8 @@ class DataCall:
     principal: Principal | None  # None: no bearer was sent, which a data plane answers with its own challenge
 
 
-Function = Callable[[Call], Answer]
+# None leaves the request to the resource type of that path, if there is one.
+Function = Callable[[Call], Answer | None]
 # Refuses a request by raising ArmError, before any resource provider sees it. The action is what Azure's roles name,
 # such as Microsoft.Compute/virtualMachines/start/action.
 Gate = Callable[[Call, str], None]
