@@ -46,12 +46,14 @@ lint: $(STAMP) ## ruff, mypy, import directions, helm lint, and whether generate
 	@$(MAKE) --no-print-directory check-generated
 	@"$$($(BIN)/python -m local_cluster binaries helm)" lint --strict --quiet --values charts/azure-hpc-operator/ci/minimal-values.yaml charts/azure-hpc-operator
 
-generate: $(STAMP) ## make the CRDs, their copy in the chart, and the field reference anew from the models
+generate: $(STAMP) ## make anew what is generated: CRDs, their copy in the chart, the field reference, body shapes
 	@$(BIN)/hpc-operator crds --write .
+	@$(BIN)/python tests/sdk/write_shapes.py --write
 	@charts/sync-crds.sh
 
 check-generated: $(STAMP)
 	@$(BIN)/hpc-operator crds --check .
+	@$(BIN)/python tests/sdk/write_shapes.py --check
 	@charts/sync-crds.sh --check
 
 format: $(STAMP) ## format the code

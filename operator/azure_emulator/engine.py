@@ -24,6 +24,7 @@ from azure_emulator.arm_path import RESOURCE_GROUP, ArmPath, parse
 from azure_emulator.clock import Clock
 from azure_emulator.errors import ArmError
 from azure_emulator.following import follow, retry_after
+from azure_emulator.shapes import Shapes
 from azure_emulator.store import Operation, Resource, Store, resource_ids
 from azure_emulator.types import (
     Action,
@@ -77,6 +78,7 @@ class Engine:
         guests: Guests | None = None,
     ) -> None:
         self.store = store
+        self.shapes = Shapes()
         self.guests: Guests = guests or NoGuests()
         self.clock = clock
         self.seed = seed
@@ -189,6 +191,7 @@ class Engine:
         if path.subscription and path.subscription.lower() not in self.subscriptions:
             message = f"The subscription '{path.subscription}' could not be found."
             raise ArmError(errors.NOT_FOUND, "SubscriptionNotFound", message)
+        call.body = self.shapes.conform(call.method, path.type_name, call.body)
         action = action_of(call.method, path)
         for gate in self.gates:
             gate(call, action)
@@ -878,6 +881,11 @@ class Engine:
         if holders:
             message = hold.message.format(id=resource.id, name=resource.name, holders=", ".join(holders))
             raise ArmError(hold.status, hold.code, message, details=[])
+
+    def touch(self, resource: Resource) -> None:
+        """Store what a hook changed on another resource than its own; it gets a new ETag."""
+        self._touch(self.types[resource.type.lower()], resource)
+        self.store.save(resource)
 
     def _touch(self, kind: ResourceType, resource: Resource) -> None:
         """A new ETag: it changes with every change of state, not only of the body."""
