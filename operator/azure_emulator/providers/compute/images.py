@@ -1,6 +1,7 @@
-"""Marketplace images: what the image lists answer, and how `latest` becomes a version.
+"""Marketplace images: what the image lists answer, how `latest` becomes a version, and which need a purchase plan.
 
-Data with the lists over it; more versions can be added through the admin API.
+Data with the lists over it; more versions can be added through the admin API (setting `images`), and versions can be
+scheduled for deprecation or deprecated (setting `imageStates`: URN -> {"imageState", "scheduledDeprecationTime"}).
 """
 
 from __future__ import annotations
@@ -8,38 +9,114 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_emulator import errors
+from azure_emulator import errors, locations, rules
 from azure_emulator.types import Answer, Call, Function
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from azure_emulator.engine import Engine
 
-# publisher, offer, sku, versions. Version numbers have the shape that each publisher uses.
-_MARKETPLACE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    ("microsoft-dsvm", "ubuntu-hpc", "2204", ("22.04.2024102301", "22.04.2025030701", "22.04.2025081901")),
-    ("microsoft-dsvm", "ubuntu-hpc", "2404", ("24.04.2025050101", "24.04.2025081901")),
-    ("almalinux", "almalinux-hpc", "8_10-hpc-gen2", ("8.10.2024101801", "8.10.2025060501")),
-    ("almalinux", "almalinux-hpc", "8_7-hpc-gen2", ("8.7.2023060101", "8.7.2024042601")),
-    ("Canonical", "ubuntu-24_04-lts", "server", ("24.04.202404230", "24.04.202502210", "24.04.202508120")),
-    ("Canonical", "0001-com-ubuntu-server-jammy", "22_04-lts-gen2", ("22.04.202405140", "22.04.202508120")),
-    ("Debian", "debian-12", "12-gen2", ("0.20240701.1795", "0.20250316.2053", "0.20250814.2204")),
-    ("Debian", "debian-13", "13-gen2", ("0.20250910.2231", "0.20251006.2257")),
-)
+# publisher, offer, sku, versions. Version numbers have the shape that each publisher uses. An offer with `plan` is
+# bought: its terms are accepted once per subscription, and every VM names the plan.
+_MARKETPLACE: tuple[tuple[str, str, str, tuple[str, ...], dict[str, Any]], ...] = (
+    ("microsoft-dsvm", "ubuntu-hpc", "2004", ("20.04.2024102301",), {"state": "Deprecated"}),
+    ("microsoft-dsvm", "ubuntu-hpc", "2204", ("22.04.2024102301", "22.04.2025030701", "22.04.2025081901"), {}),
+    ("microsoft-dsvm", "ubuntu-hpc", "2404", ("24.04.2025050101", "24.04.2025081901"), {}),
+    ("almalinux", "almalinux-hpc", "8_10-hpc-gen2", ("8.10.2024101801", "8.10.2025060501"), {}),
+    ("almalinux", "almalinux-hpc", "8_7-hpc-gen2", ("8.7.2023060101", "8.7.2024042601"), {}),
+    ("almalinux", "almalinux-x86_64", "9-gen2", ("9.5.202411260", "9.6.202505210"), {}),
+    ("almalinux", "almalinux-arm", "9-arm-gen2", ("9.6.202505210",), {}),
+    ("azurecyclecloud", "azure-cyclecloud", "cyclecloud8-gen2", ("8.7.020250620", "8.8.020250919"), {"plan": True}),
+    ("Canonical", "ubuntu-24_04-lts", "server", ("24.04.202404230", "24.04.202502210", "24.04.202508120"), {}),
+    ("Canonical", "ubuntu-24_04-lts", "server-arm64", ("24.04.202502210", "24.04.202508120"), {}),
+    ("Canonical", "0001-com-ubuntu-server-jammy", "22_04-lts-gen2", ("22.04.202405140", "22.04.202508120"), {}),
+    ("Canonical", "0001-com-ubuntu-server-jammy", "22_04-lts", ("22.04.202508120",), {"generation": "V1"}),
+    ("Canonical", "0001-com-ubuntu-server-focal", "20_04-lts-gen2", ("20.04.202505200",), {}),
+    ("Canonical", "UbuntuServer", "18.04-LTS", ("18.04.202401161",), {"generation": "V1", "state": "Deprecated"}),
+    ("Debian", "debian-12", "12-gen2", ("0.20240701.1795", "0.20250316.2053", "0.20250814.2204"), {}),
+    ("Debian", "debian-13", "13-gen2", ("0.20250910.2231", "0.20251006.2257"), {}),
+    ("RedHat", "RHEL", "8-lvm-gen2", ("8.10.2025061214",), {"sizeGb": 64}),
+    ("RedHat", "RHEL", "9-lvm-gen2", ("9.4.2025040316", "9.6.2025061119"), {"sizeGb": 64}),
+    ("RedHat", "rhel-byos", "rhel-lvm94-gen2", ("9.4.2025040316",), {"sizeGb": 64, "plan": True}),
+    ("suse", "sles-15-sp6", "gen2", ("2025.02.20", "2025.07.02"), {}),
+    ("suse", "sle-hpc-15-sp6", "gen2", ("2025.02.20",), {}),
+    ("OpenLogic", "CentOS-HPC", "7_9-gen2", ("7.9.2022040101",), {"state": "Deprecated"}),
+    ("kinvolk", "flatcar-container-linux-free", "stable-gen2", ("4230.2.1",), {"plan": True}),
+    ("rockylinux-5790", "rockylinux-x86_64", "9-base", ("9.6.20250531",), {"plan": True, "sizeGb": 10}),
+    ("nvidia", "nvidia_hpc_sdk_vmi", "nvidia_hpc_sdk_vmi_25_3_0_gen2", ("25.03.0",), {"plan": True, "sizeGb": 64}),
+    ("paloaltonetworks", "vmseries-flex", "byol", ("11.1.607",), {"plan": True, "sizeGb": 60}),
+    ("MicrosoftWindowsServer", "WindowsServer", "2019-datacenter-gensecond", ("17763.7558.250705",), {"windows": True}),
+    ("MicrosoftWindowsServer", "WindowsServer", "2022-datacenter-azure-edition", ("20348.3932.250705",),
+     {"windows": True}),
+    ("MicrosoftWindowsServer", "WindowsServer", "2022-datacenter-g2", ("20348.3932.250705",), {"windows": True}),
+    ("MicrosoftWindowsServer", "WindowsServer", "2025-datacenter-azure-edition", ("26100.4652.250705",),
+     {"windows": True}),
+)  # fmt: skip
 DEFAULT_OS_DISK_GB = 30
+_WINDOWS_OS_DISK_GB = 127
+
+# What `az vm create --image` knows by one word.
+_ALIASES: dict[str, dict[str, tuple[str, str, str]]] = {
+    "Linux": {
+        "Debian12": ("Debian", "debian-12", "12-gen2"),
+        "RHELRaw9LVMGen2": ("RedHat", "RHEL", "9-lvm-gen2"),
+        "SuseSles15SP6": ("suse", "sles-15-sp6", "gen2"),
+        "Ubuntu2204": ("Canonical", "0001-com-ubuntu-server-jammy", "22_04-lts-gen2"),
+        "Ubuntu2404": ("Canonical", "ubuntu-24_04-lts", "server"),
+        "FlatcarLinuxFreeGen2": ("kinvolk", "flatcar-container-linux-free", "stable-gen2"),
+    },
+    "Windows": {
+        "Win2019Datacenter": ("MicrosoftWindowsServer", "WindowsServer", "2019-datacenter-gensecond"),
+        "Win2022Datacenter": ("MicrosoftWindowsServer", "WindowsServer", "2022-datacenter-g2"),
+        "Win2022AzureEditionCore": ("MicrosoftWindowsServer", "WindowsServer", "2022-datacenter-azure-edition"),
+    },
+}
 
 _BASE = "Microsoft.Compute/locations/publishers"
 _ARTIFACTS = f"{_BASE}/artifacttypes"
+_ID = re.compile(
+    r"/publishers/(?P<publisher>[^/]+)/artifacttypes/vmimage/offers/(?P<offer>[^/]+)/skus/(?P<sku>[^/]+)"
+    r"/versions/(?P<version>[^/]+)/?$",
+    re.IGNORECASE,
+)
 
-Row = dict[str, str]
+Row = dict[str, Any]
 
 
 def _rows(engine: Engine) -> list[Row]:
     rows = [
-        {"publisher": publisher, "offer": offer, "sku": sku, "version": version}
-        for publisher, offer, sku, versions in _MARKETPLACE
+        _row(publisher, offer, sku, version, more)
+        for publisher, offer, sku, versions, more in _MARKETPLACE
         for version in versions
     ]
-    return [*rows, *engine.setting("images", [])]
+    rows += [
+        _row(row["publisher"], row["offer"], row["sku"], row["version"], row) for row in engine.setting("images", [])
+    ]
+    states = {urn.lower(): state for urn, state in engine.setting("imageStates", {}).items()}
+    for row in rows:
+        row.update(states.get(urn_of(row).lower(), {}))
+    return rows
+
+
+def _row(publisher: str, offer: str, sku: str, version: str, more: Mapping[str, Any]) -> Row:
+    windows = bool(more.get("windows"))
+    return {
+        "publisher": publisher, "offer": offer, "sku": sku, "version": version,
+        "osType": "Windows" if windows else "Linux", "generation": more.get("generation", "V2"),
+        "sizeGb": int(more.get("sizeGb", _WINDOWS_OS_DISK_GB if windows else DEFAULT_OS_DISK_GB)),
+        "plan": bool(more.get("plan")), "imageState": more.get("state", "Active"), "scheduledDeprecationTime": None,
+    }  # fmt: skip
+
+
+def urn_of(row: Mapping[str, Any]) -> str:
+    """`publisher:offer:sku:version`."""
+    return ":".join(str(row.get(key, "")) for key in ("publisher", "offer", "sku", "version"))
+
+
+def plan_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """The plan that a VM of an image names: an offer is a product there, and the plan is called like the sku."""
+    return {"name": row["sku"], "publisher": row["publisher"], "product": row["offer"]}
 
 
 def _matching(engine: Engine, **wanted: str) -> list[Row]:
@@ -52,39 +129,108 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
-def exact_version(engine: Engine, reference: dict[str, Any]) -> str:
-    """The version that a marketplace reference stands for, or Compute's refusal."""
+def find(engine: Engine, reference: Mapping[str, Any]) -> Row | None:
+    """The image that a marketplace reference stands for; `latest` is the newest that is not deprecated."""
     parts = {key: str(reference.get(key, "")) for key in ("publisher", "offer", "sku")}
     version = str(reference.get("version", ""))
     found = _matching(engine, **parts)
     if version.lower() != "latest":
-        found = [row for row in found if row["version"] == version]
-    if not found:
-        urn = ":".join((*parts.values(), version))
+        return next((row for row in found if row["version"] == version), None)
+    active = [row for row in found if row["imageState"] != "Deprecated"]
+    return next(reversed(active or found), None)
+
+
+def by_id(engine: Engine, image_id: str) -> Row | None:
+    """The marketplace image of an ARM id, None for an id that is none of a marketplace image."""
+    match = _ID.search(image_id)
+    return find(engine, match.groupdict()) if match is not None else None
+
+
+def by_plan(engine: Engine, publisher: str, product: str, name: str) -> Row | None:
+    """An image that is bought with that plan."""
+    return next((row for row in _matching(engine, publisher=publisher, offer=product, sku=name) if row["plan"]), None)
+
+
+def exact_version(engine: Engine, reference: Mapping[str, Any]) -> str:
+    """The version that a marketplace reference stands for, or Compute's refusal."""
+    row = find(engine, reference)
+    if row is None:
         raise errors.ArmError(
             errors.NOT_FOUND,
             "PlatformImageNotFound",
-            f"The platform image '{urn}' is not available. Verify that all fields in the storage profile are correct. "
-            "For more details about storage profile information, please refer to https://aka.ms/storageprofile",
+            f"The platform image '{urn_of(reference)}' is not available. Verify that all fields in the storage profile "
+            "are correct. For more details about storage profile information, please refer to "
+            "https://aka.ms/storageprofile",
             target="imageReference",
         )
-    return found[-1]["version"]
+    refuse_deprecated(row)
+    return str(row["version"])
+
+
+def refuse_deprecated(row: Mapping[str, Any]) -> None:
+    """No new VM from an image whose time is over (azure-compute-docs, deprecated-images)."""
+    if row["imageState"] == "Deprecated":
+        raise errors.ArmError(
+            errors.NOT_FOUND,
+            "ImageVersionDeprecated",
+            f"VM Image from publisher: {row['publisher']} with - Offer: {row['offer']}, Sku: {row['sku']}, Version: "
+            f"{row['version']} is deprecated.",
+        )
+
+
+def alias_document() -> dict[str, Any]:
+    """What `vmImageAliasDoc` of the cloud's metadata leads to: az reads `--image Ubuntu2204` from it."""
+    aliases = {
+        system: {
+            alias: {"publisher": publisher, "offer": offer, "sku": sku, "version": "latest", "architecture": "x64"}
+            for alias, (publisher, offer, sku) in known.items()
+        }
+        for system, known in _ALIASES.items()
+    }
+    return {
+        "$schema": "http://schema.management.azure.com/schemas/2015-01-01-preview/deploymentTemplate.json",
+        "contentVersion": "1.0.0.0", "parameters": {}, "variables": {}, "resources": [],
+        "outputs": {"aliases": {"type": "object", "value": aliases}},
+    }  # fmt: skip
+
+
+# -- lists -----------------------------------------------------------------------------------------------------------
+
+
+def _location(call: Call) -> str:
+    location = locations.normalise(call.path.names[0])
+    if location not in locations.REGIONS:
+        raise errors.bad_request(
+            "NoRegisteredProviderFound",
+            f"No registered resource provider found for location '{location}' and API version '{call.api_version}' for "
+            f"type '{'/'.join(call.path.types)}'. The supported api-versions are '2024-07-01, 2024-11-01, 2025-04-01'. "
+            f"The supported locations are '{', '.join(sorted(locations.REGIONS))}'.",
+        )
+    return location
+
+
+def _not_found() -> errors.ArmError:
+    return errors.ArmError(errors.NOT_FOUND, "NotFound", "Artifact: VMImage was not found.")
 
 
 def _list_versions(call: Call) -> Answer:
-    location, publisher, _, offer, sku, *version = call.path.names
+    location = _location(call)
+    _, publisher, _, offer, sku, *version = call.path.names
     found = _matching(call.engine, publisher=publisher, offer=offer, sku=sku)
     if version:
-        found = [row for row in found if row["version"] == version[0]]
+        named = next((row for row in found if row["version"] == version[0]), None)
+        if named is None:
+            raise _not_found()
+        refuse_deprecated(named)
+        return Answer(200, _version(call, named, location, full=True))
     if not found:
-        raise errors.ArmError(errors.NOT_FOUND, "NotFound", "Artifact: VMImage was not found.")
-    if version:
-        return Answer(200, _version(call, found[0], location, full=True))
+        raise _not_found()
+    found = [row for row in found if row["imageState"] != "Deprecated"]
     if "desc" in call.query.get("$orderby", ""):
         found.reverse()
-    found = found[: int(call.query.get("$top", len(found)))]
-    full = "properties" in call.query.get("$expand", "")
-    return Answer(200, [_version(call, row, location, full=full) for row in found])
+    full = "properties" in call.query.get("$expand", "").lower()
+    count = rules.whole_number(call.query, "$top", len(found))
+    return Answer(200, [_version(call, row, location, full=full) for row in found[:count]])
 
 
 def _version(call: Call, row: Row, location: str, *, full: bool) -> dict[str, Any]:
@@ -96,14 +242,20 @@ def _version(call: Call, row: Row, location: str, *, full: bool) -> dict[str, An
         f"{row['version']}",
     }
     if full:
-        arm = "arm64" in row["sku"]
+        arm = "arm" in row["sku"]
+        status: dict[str, Any] = {"imageState": row["imageState"]}
+        if row["scheduledDeprecationTime"]:
+            status["scheduledDeprecationTime"] = row["scheduledDeprecationTime"]
         shown["properties"] = {
-            "hyperVGeneration": "V2", "architecture": "Arm64" if arm else "x64", "replicaType": "Managed",
+            "hyperVGeneration": row["generation"], "architecture": "Arm64" if arm else "x64", "replicaType": "Managed",
             "replicaCount": 10, "disallowed": {"vmDiskType": "Unmanaged"},
-            "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": False}, "imageDeprecationStatus": {
-                "imageState": "Active"}, "features": [], "osDiskImage": {"operatingSystem": "Linux",
-                "sizeInGb": DEFAULT_OS_DISK_GB}, "dataDiskImages": [],
+            "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": False}, "imageDeprecationStatus": status,
+            "features": [{"name": "IsAcceleratedNetworkSupported", "value": "True"},
+                         {"name": "DiskControllerTypes", "value": "SCSI, NVMe"}],
+            "osDiskImage": {"operatingSystem": row["osType"], "sizeInGb": row["sizeGb"]}, "dataDiskImages": [],
         }  # fmt: skip
+        if row["plan"]:
+            shown["properties"]["plan"] = plan_of(row)
     return shown
 
 
@@ -111,14 +263,22 @@ def _lister(level: str, *above: str) -> Function:
     """A list of publishers, offers or skus: bare arrays on Azure."""
 
     def run(call: Call) -> Answer:
-        location = call.path.names[0]
+        location = _location(call)
         names = [name for name in call.path.names[1:] if name.lower() != "vmimage"]
         wanted = dict(zip(above, names, strict=True))
         found = dict.fromkeys(row[level] for row in _matching(call.engine, **wanted))
         if not found:
-            raise errors.ArmError(errors.NOT_FOUND, "NotFound", "Artifact: VMImage was not found.")
-        base = f"/Subscriptions/{call.subscription}/Providers/Microsoft.Compute/Locations/{location}"
-        return Answer(200, [{"location": location, "name": name, "id": f"{base}/{level}s/{name}"} for name in found])
+            raise _not_found()
+        prefix = f"/Subscriptions/{call.subscription}/Providers/Microsoft.Compute/Locations/{location}"
+        # Ids name what is above, too: clients cut publisher and offer out of them.
+        if above:
+            prefix += f"/Publishers/{names[0]}/ArtifactTypes/VMImage"
+        if len(above) > 1:
+            prefix += f"/Offers/{names[1]}"
+        segment = f"{level.capitalize()}s"
+        return Answer(200, [
+            {"location": location, "name": name, "id": f"{prefix}/{segment}/{name}"} for name in sorted(found)
+        ])  # fmt: skip
 
     return run
 
