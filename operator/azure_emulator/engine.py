@@ -579,7 +579,7 @@ class Engine:
         shown = self.view(resource) if kind.returns_deleted else None
         operation = self.begin_delete(resource, call.query, call)
         if operation is None:
-            return Answer(200, shown)
+            return Answer(kind.delete.deleted if kind.delete is not None else 200, shown)
         return Answer(202, None, follow(self, call.base_url, call.api_version, kind, operation, "DELETE"))
 
     def begin_delete(

@@ -53,6 +53,7 @@ class Verb:
     update_seconds: float | None = None  # None: as long as a creation
     updated_at_once: int = 200  # an update that is done when the answer leaves
     body: bool = True
+    deleted: int = 200  # DELETE of what is gone when the answer leaves
 
     def duration(self, *, exists: bool) -> float:
         """Seconds before jitter."""

@@ -21,8 +21,9 @@ def answers(kind, verb):
     if verb == "PATCH" and kind.patch is not None:
         return {200, kind.patch.status} if kind.patch.seconds else {200}
     if verb == "DELETE" and kind.delete is not None:
-        absent = set() if kind.key == "microsoft.resources/resourcegroups" else {204}
-        return {202 if kind.delete.seconds else 200} | absent
+        missed = kind.key == "microsoft.resources/resourcegroups" or kind.delete_missing == 404
+        absent = set() if missed else {204}
+        return {202 if kind.delete.seconds else kind.delete.deleted} | absent
     return set()
 
 
