@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,9 @@ class Store:
         self.operations: dict[str, Operation] = {}
         self.settings: dict[str, Any] = {}
         self.requests: deque[dict[str, Any]] = deque(maxlen=REQUESTS_KEPT)
+        # When each changed resource was first changed since whoever follows changes took it in (late.LateView).
+        self.changes: dict[str, float] = {}
+        self.now: Callable[[], float] = lambda: 0.0
         self._children: dict[str, dict[str, None]] = {}
         self._by_type: dict[str, dict[str, None]] = {}
         self._referrers: dict[str, dict[str, None]] = {}
@@ -146,6 +150,7 @@ class Store:
             self._by_type.setdefault(resource.type.lower(), {})[key] = None
         self._index(resource)
         self._dirty_resources.add(key)
+        self.changes.setdefault(key, self.now())
 
     def remove(self, resource: Resource) -> None:
         """Forget a resource; its children are the caller's business."""
@@ -156,6 +161,7 @@ class Store:
         self._by_type.get(resource.type.lower(), {}).pop(key, None)
         self._unindex(key)
         self._dirty_resources.add(key)
+        self.changes.setdefault(key, self.now())
 
     def children(self, parent_id: str, type_name: str | None = None) -> list[Resource]:
         """Resources directly below that id, oldest first; of one type if given."""

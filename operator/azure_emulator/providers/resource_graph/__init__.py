@@ -1,0 +1,158 @@
+"""Microsoft.ResourceGraph: wide reads by query over all resources, a little late as in Azure.
+
+Serves the tables Resources and ResourceContainers. What the emulator cannot parse is refused as Azure refuses it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from azure_emulator import errors
+from azure_emulator.arm_path import parse
+from azure_emulator.errors import ArmError
+from azure_emulator.providers.resource_graph.query import Query, Row, Table
+from azure_emulator.providers.resource_graph.scalars import QueryError, Value, text
+from azure_emulator.types import Answer, Call, Provider
+
+if TYPE_CHECKING:
+    from azure_emulator.engine import Engine
+
+# Setting `resourceGraphLagSeconds`: how long a change stays unseen here. "Up to 60 s" is said of scale sets
+# (azure-compute-docs, orchestration modes); most changes are seen within seconds.
+LAG_SECONDS = 10.0
+TOP, TOP_LIMIT = 100, 1000
+QUOTA, QUOTA_WINDOW = 15, "00:00:05"
+
+_COLUMNS = (
+    "id", "name", "type", "tenantId", "kind", "location", "resourceGroup", "subscriptionId", "managedBy", "sku", "plan",
+    "properties", "tags", "identity", "zones", "extendedLocation",
+)  # fmt: skip
+_INVALID = (
+    "Query is invalid. Please refer to the documentation for the Azure Resource Graph service and fix the error before "
+    "retrying."
+)
+_CONTAINERS = {
+    "microsoft.resources/resourcegroups": "microsoft.resources/subscriptions/resourcegroups",
+    "microsoft.resources/subscriptions": "microsoft.resources/subscriptions",
+}
+
+
+def _query(call: Call) -> Answer:
+    body = call.body if isinstance(call.body, dict) else {}
+    asked, options = body.get("query"), body.get("options") or {}
+    if not isinstance(asked, str) or not asked.strip():
+        raise _refusal([("EmptyQuery", "Query cannot be empty.", {})])
+    subscriptions = {str(one).lower() for one in body.get("subscriptions") or call.engine.subscriptions}
+    try:
+        table = Query(lambda name: _table(call.engine, name, subscriptions), call.engine.clock.at(call.engine.now)).run(
+            asked
+        )
+    except QueryError as error:
+        raise _refusal([("InvalidQuery", _INVALID, {}), (error.code, str(error), error.details)]) from error
+    return _page(asked, table, options)
+
+
+def _page(asked: str, table: Table, options: dict[str, Any]) -> Answer:
+    top = options.get("$top") or TOP
+    if not isinstance(top, int) or not 1 <= top <= TOP_LIMIT:
+        raise _refusal([("InvalidTop", f"$top must be between 1 and {TOP_LIMIT}.", {})])
+    digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
+    start = int(options.get("$skip") or 0)
+    if options.get("$skipToken"):
+        start = _start(str(options["$skipToken"]), digest)
+    rows = table.rows[start : start + top]
+    more = start + len(rows) < len(table.rows)
+    # Without the column id there is nothing to go on from (azure-docs, paging of Resource Graph).
+    has_token = more and "id" in table.columns
+    document: dict[str, Any] = {
+        "totalRecords": len(table.rows), "count": len(rows), "data": _data(table, rows, options), "facets": [],
+        "resultTruncated": "true" if more and not has_token else "false",
+    }  # fmt: skip
+    if has_token:
+        token = orjson.dumps({"start": start + len(rows), "query": digest})
+        document["$skipToken"] = base64.urlsafe_b64encode(token).decode()
+    headers = {"x-ms-user-quota-remaining": str(QUOTA - 1), "x-ms-user-quota-resets-after": QUOTA_WINDOW}
+    return Answer(200, document, headers)
+
+
+def _start(token: str, digest: str) -> int:
+    try:
+        kept = orjson.loads(base64.urlsafe_b64decode(token))
+        if kept["query"] == digest:
+            return int(kept["start"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise _refusal([("InvalidSkipToken", "The skip token is not one of this query.", {})])
+
+
+def _data(table: Table, rows: list[Row], options: dict[str, Any]) -> Any:
+    if str(options.get("resultFormat", "objectArray")).lower() == "objectarray":
+        return [{name: _shown(row.get(name)) for name in table.columns} for row in rows]
+    kinds = [_kind(row.get(name) for row in table.rows) for name in table.columns]
+    columns = [{"name": name, "type": kind} for name, kind in zip(table.columns, kinds, strict=True)]
+    return {"columns": columns, "rows": [[_shown(row.get(name)) for name in table.columns] for row in rows]}
+
+
+def _shown(value: Value) -> Value:
+    return value if value is None or isinstance(value, str | int | float | bool | dict | list) else text(value)
+
+
+def _kind(values: Iterable[Value]) -> str:
+    found = {type(value) for value in values if value is not None}
+    if found <= {str}:
+        return "string"
+    if found == {bool}:
+        return "boolean"
+    return {True: "integer"}.get(found == {int}, "number" if found <= {int, float} else "object")
+
+
+def _refusal(details: list[tuple[str, str, dict[str, Any]]]) -> ArmError:
+    # Azure's message carries a time and a correlation id; the details say what is wrong.
+    return ArmError(
+        errors.BAD_REQUEST, "BadRequest", "Please provide below info when asking for support: the correlation id of "
+        "this request.", details=[{"code": code, "message": message, **more} for code, message, more in details],
+    )  # fmt: skip
+
+
+def _table(engine: Engine, name: str, subscriptions: set[str]) -> Table:
+    if name not in ("resources", "resourcecontainers"):
+        raise QueryError("DisallowedLogicalTableName", f"Table {name} is invalid, unsupported or disallowed.")
+    lag = float(engine.setting("resourceGraphLagSeconds", LAG_SECONDS))
+    rows = [row for kind, shown in engine.late.resources(lag) if (row := _row(engine, kind, shown)) is not None]
+    rows += [_subscription(engine, identity) for identity in engine.subscriptions.values()]
+    containers = name == "resourcecontainers"
+    found = [row for row in rows if (row["type"] in _CONTAINERS.values()) == containers]
+    return Table(list(_COLUMNS), [row for row in found if row["subscriptionId"].lower() in subscriptions])
+
+
+def _row(engine: Engine, type_name: str, shown: dict[str, Any]) -> Row | None:
+    """A resource as Resource Graph shows it, None for what it does not: children and extensions without a location."""
+    kind = engine.types.get(type_name.lower())
+    path = parse(shown["id"])
+    if kind is None or kind.location is None or kind.extension or path.subscription is None:
+        return None
+    row: Row = {name: shown.get(name) for name in _COLUMNS}
+    return row | {
+        "type": _CONTAINERS.get(kind.key, kind.key), "tenantId": engine.tenant, "subscriptionId": path.subscription,
+        "resourceGroup": (path.resource_group or "").lower(), "kind": shown.get("kind") or "",
+        "managedBy": shown.get("managedBy") or "",
+    }  # fmt: skip
+
+
+def _subscription(engine: Engine, identity: str) -> Row:
+    row: Row = dict.fromkeys(_COLUMNS)
+    return row | {
+        "id": f"/subscriptions/{identity}", "name": "Emulated", "type": "microsoft.resources/subscriptions",
+        "tenantId": engine.tenant, "kind": "", "location": "", "resourceGroup": "", "subscriptionId": identity,
+        "managedBy": "", "properties": {"state": "Enabled", "managementGroupAncestorsChain": []},
+    }  # fmt: skip
+
+
+PROVIDER = Provider(
+    namespace="Microsoft.ResourceGraph", functions={("POST", "Microsoft.ResourceGraph/resources"): _query}
+)

@@ -1,0 +1,108 @@
+"""Resource Graph through its SDK client: tables, paging, lag and refusals."""
+
+from __future__ import annotations
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.mgmt.resourcegraph import ResourceGraphClient
+from tests.component.emulator.conftest import SCOPE, PlainHttp, StaticCredential
+
+from azure_emulator import SUBSCRIPTION
+
+VNET = "rg/Microsoft.Network/virtualNetworks/"
+BODY = {"location": "westeurope", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}}}
+GRAPH = "/providers/Microsoft.ResourceGraph/resources"
+
+
+@pytest.fixture(scope="module")
+def graph(fast_emulator):
+    credential = StaticCredential()
+    return ResourceGraphClient(
+        credential, base_url=fast_emulator.url, credential_scopes=[SCOPE], retry_total=0,
+        authentication_policy=PlainHttp(credential, SCOPE),
+    )  # fmt: skip
+
+
+async def ask(http, query, **options):
+    body = {"subscriptions": [SUBSCRIPTION], "query": query, "options": options}
+    return await http.call("POST", GRAPH, body, version="2021-03-01")
+
+
+def test_the_sdk_client_reads_rows_and_tables(graph, sdk, group):
+    sdk.network.virtual_networks.begin_create_or_update(group, "graphed", {**BODY, "tags": {"a": "b"}}).result()
+    query = f"Resources | where resourceGroup =~ '{group}' | project name, type, tags.a, properties.provisioningState"
+    answer = graph.resources({"subscriptions": [SUBSCRIPTION], "query": query})
+    assert (answer.count, answer.total_records, answer.result_truncated) == (1, 1, "false")
+    assert answer.data == [
+        {"name": "graphed", "type": "microsoft.network/virtualnetworks", "tags_a": "b",
+         "properties_provisioningState": "Succeeded"}
+    ]  # fmt: skip
+    table = graph.resources({"query": query, "options": {"resultFormat": "table"}}).data
+    assert [column["name"] for column in table["columns"]] == ["name", "type", "tags_a", "properties_provisioningState"]
+    assert table["rows"][0][0] == "graphed"
+    with pytest.raises(HttpResponseError) as caught:
+        graph.resources({"query": "Resources | where"})
+    assert caught.value.error.code == "BadRequest"
+    assert [detail.code for detail in caught.value.error.details] == ["InvalidQuery", "ParserFailure"]
+
+
+async def test_containers_join(http):
+    await http.done(f"{VNET}one", BODY)
+    query = (
+        "Resources | join kind=leftouter (ResourceContainers | where type =~ 'microsoft.resources/subscriptions' | "
+        "project subscriptionName=name, subscriptionId) on subscriptionId | project name, subscriptionName"
+    )
+    assert (await ask(http, query))[1]["data"] == [{"name": "one", "subscriptionName": "Emulated"}]
+    query = "resourcecontainers | where type == 'microsoft.resources/subscriptions/resourcegroups' | project name"
+    assert (await ask(http, query))[1]["data"] == [{"name": "rg"}]
+
+
+async def test_paging_by_skip_token(http):
+    for number in range(5):
+        await http.done(f"{VNET}v{number}", BODY)
+    http.advance(60)
+    query = "Resources | project id, name | order by name asc"
+    names, token, pages = [], None, 0
+    while pages == 0 or token:
+        options = {"$top": 2} | ({"$skipToken": token} if token else {})
+        _, document, headers = await ask(http, query, **options)
+        names += [row["name"] for row in document["data"]]
+        token, pages = document.get("$skipToken"), pages + 1
+        assert document["totalRecords"] == 5
+        assert "x-ms-user-quota-remaining" in headers
+    assert (names, pages) == ([f"v{number}" for number in range(5)], 3)
+    # Without the id there is nothing to go on from.
+    _, document, _ = await ask(http, "Resources | project name", **{"$top": 2})
+    assert ("$skipToken" in document, document["resultTruncated"]) == (False, "true")
+    status, document, _ = await ask(http, "Resources", **{"$skipToken": "nonsense"})
+    assert (status, document["error"]["details"][0]["code"]) == (400, "InvalidSkipToken")
+
+
+async def test_changes_are_seen_a_little_late(http):
+    http.emulator.store.set("resourceGraphLagSeconds", 30)
+    query = "Resources | project name, state=properties.provisioningState"
+    assert (await ask(http, query))[1]["data"] == []
+    await http.put(f"{VNET}late", BODY)
+    assert (await ask(http, query))[1]["data"] == []
+    http.advance(31)
+    assert (await ask(http, query))[1]["data"] == [{"name": "late", "state": "Succeeded"}]
+    await http.call("DELETE", f"{VNET}late")
+    http.advance(5)
+    assert len((await ask(http, query))[1]["data"]) == 1
+    http.advance(60)
+    assert (await ask(http, query))[1]["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("", "EmptyQuery"),
+        ("AdvisorSecrets | take 1", "DisallowedLogicalTableName"),
+        ("Resources | where nonsense == 1", "UnresolvedName"),
+        ("Resources |", "ParserFailure"),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused(http, query, code):
+    status, document, _ = await ask(http, query)
+    assert (status, document["error"]["code"]) == (400, "BadRequest")
+    assert document["error"]["details"][-1]["code"] == code
