@@ -6,6 +6,7 @@ from azure_emulator.providers import (
     identity,
     key_vault,
     limits,
+    locks,
     marketplace,
     netapp,
     network,
@@ -16,11 +17,12 @@ from azure_emulator.providers import (
 )
 
 PROVIDERS = (
-    resources.PROVIDER,
+    *resources.PROVIDERS,
     network.PROVIDER,
     storage.PROVIDER,
     identity.PROVIDER,
     authorization.PROVIDER,
+    locks.PROVIDER,
     key_vault.PROVIDER,
     compute.PROVIDER,
     marketplace.PROVIDER,

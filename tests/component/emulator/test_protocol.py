@@ -414,7 +414,9 @@ async def test_an_unregistered_provider(http):
     account = ("PUT", "rg/Microsoft.NetApp/netAppAccounts/a", LOCATION)
     assert await http.code(*account) == (409, "MissingSubscriptionRegistration")
     _, document, _ = await http.call("POST", f"{base}/register")
-    assert document["registrationState"] == "Registered"
+    assert document["registrationState"] == "Registering"
+    http.advance(120)
+    assert (await http.call("GET", base))[1]["registrationState"] == "Registered"
     assert (await http.call(*account))[0] == 201
 
 
