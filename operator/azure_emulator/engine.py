@@ -701,6 +701,14 @@ class Engine:
         self.clock.wake()
         return operation
 
+    def planned_below(self, scope: str) -> list[float]:
+        """The moments at which timers of resources below a scope will run."""
+        prefix = f"{scope.lower()}/"
+        return [
+            operation.end for operation in self.store.operations.values()
+            if operation.running and operation.verb.startswith(LATER) and operation.resource.lower().startswith(prefix)
+        ]  # fmt: skip
+
     def cancel(self, operation: Operation, failure: ArmError | None = None) -> None:
         """End a running operation now as Canceled; its resource shows that state."""
         if not operation.running:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DELETE_SECONDS = 45
 # How often the deletion looks again at what is left.
 LOOK_AGAIN_SECONDS = 1.0
+# Assumption: Resource Manager tries so long again to delete what is held by something that goes away by itself, such as
+# the link that a service leaves in a subnet.
+PATIENCE_SECONDS = 900.0
 
 
 def _goes_on(engine: Engine, group: Resource, operation: Operation) -> float | None:
@@ -46,6 +49,9 @@ def _delete_contents(engine: Engine, group: Resource, operation: Operation) -> f
         return engine.now + LOOK_AGAIN_SECONDS
     if not blocked:
         return None
+    freed = [moment for moment in engine.planned_below(group.id) if moment < operation.start + PATIENCE_SECONDS]
+    if freed:
+        return max(engine.now, min(freed)) + LOOK_AGAIN_SECONDS
     identifiers = ",".join(resource.id for resource, _ in blocked)
     operation.failure = {
         "status": errors.CONFLICT,
