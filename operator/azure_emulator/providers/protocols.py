@@ -62,6 +62,13 @@ PRIVATE_DNS = Protocol(
     result="resourceGroups/{group}/providers/Microsoft.Network/privateDnsOperationResults/{id}",
     retry_after=15,
 )
+# Paths as azure-cli-extensions' recordings of dns-resolver show them; the wait is an assumption.
+DNS_RESOLVER = Protocol(
+    name="dns-resolver",
+    status="providers/Microsoft.Network/locations/{location}/dnsResolverOperationStatuses/{id}",
+    result="providers/Microsoft.Network/locations/{location}/dnsResolverOperationResults/{id}",
+    retry_after=5,
+)
 
 # Resource groups: Location only; the value 15 is an assumption that most public traces agree with.
 RESOURCES = Protocol(name="resources", result="operationresults/{id}", retry_after=15)

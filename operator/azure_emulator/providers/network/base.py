@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import errors
-from azure_emulator.providers.network import names
+from azure_emulator.arm_path import parse
 from azure_emulator.providers.protocols import NETWORK
-from azure_emulator.types import TAGS_ONLY, Change, Hold, ResourceType, Verb
+from azure_emulator.types import TAGS_ONLY, Answer, Call, Change, Function, Hold, ResourceType, Verb
 
 if TYPE_CHECKING:
     from azure_emulator.engine import Engine
@@ -89,19 +89,37 @@ def identify(change: Change, collection: str, items: Iterable[Any], *, shown_typ
         item.setdefault("properties", {})["provisioningState"] = "Succeeded"
 
 
-# The collection in which the IP configurations of a type have their ids, where it is not ipConfigurations.
-_CONFIGURATIONS = {
-    names.BASTION: "bastionHostIpConfigurations",
-    names.LOAD_BALANCER: "frontendIPConfigurations",
-}
+def provisioned(change: Change, resource_id: str, last_operation: str) -> Resource:
+    """A resource that another one wants to use; refused while it is being written itself."""
+    found = change.engine.store.get(resource_id)
+    if found is None:
+        raise errors.invalid_reference(resource_id, change.id)
+    if found.state not in ("Succeeded", "Failed"):
+        last = last_operation.replace("Put", "Delete", 1) if found.state == "Deleting" else last_operation
+        raise errors.referenced_not_provisioned(found.id, change.id, found.state, last)
+    return found
 
 
-def configuration_ids(resource: Resource, wanted: Callable[[dict[str, Any]], bool]) -> list[str]:
-    """Ids of the IP configurations of a resource whose properties satisfy a condition."""
-    collection = _CONFIGURATIONS.get(resource.type, "ipConfigurations")
-    name = "frontendIPConfigurations" if resource.type == names.LOAD_BALANCER else "ipConfigurations"
-    return [
-        f"{resource.id}/{collection}/{item.get('name', '')}"
-        for item in resource.properties.get(name) or []
-        if wanted(item.get("properties") or {})
-    ]
+def in_region(change: Change, found: Resource) -> None:
+    """What a resource refers to must be in its region."""
+    if found.location and found.location != change.body.get("location"):
+        raise errors.invalid_reference(found.id, change.id)
+
+
+def part_functions(type_name: str, collection: str) -> dict[tuple[str, str], Function]:
+    """GET on the parts that a resource has in its body: all of them, or one by its name."""
+
+    def read(call: Call) -> Answer:
+        engine = call.engine
+        owner = engine.require(parse("/".join(call.path.text.split("/")[: -2 if call.path.is_resource else -1])))
+        parts = engine.view(owner, call.query)["properties"].get(collection) or []
+        for part in parts:
+            part.setdefault("etag", owner.etag)
+        if not call.path.is_resource:
+            return Answer(200, {"value": parts})
+        found = [part for part in parts if str(part["name"]).lower() == call.path.name.lower()]
+        if not found:
+            raise refusal("NotFound", f"Resource {call.path.text} not found.", status=errors.NOT_FOUND)
+        return Answer(200, found[0])
+
+    return {("GET", f"{type_name}/{collection}"): read}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from azure_emulator import bodies
 from azure_emulator.types import Timer
 
 if TYPE_CHECKING:
@@ -20,9 +21,14 @@ if TYPE_CHECKING:
 # (azure-rest-api-specs#17443 and #10395); nobody has published a figure. Setting `lateFreeingSeconds`.
 LATE_FREEING_SECONDS = 180.0
 _TIMER = "subnetFreed"
-# Links have the name of the subnet and this (azure-rest-api-specs#17443, a MySQL server); services that are not known
-# to do otherwise are assumed to do the same.
-_NAME = "{subnet}-service-association-link"
+# Names of links that are known (azure-docs#107008, #48902, azure-rest-api-specs#17443); NetApp's is an assumption.
+_NAMES = {
+    "microsoft.network/dnsresolvers": "dnsResolverLink",
+    "microsoft.web/serverfarms": "AppServiceLink",
+    "microsoft.containerinstance/containergroups": "acisal",
+    "microsoft.netapp/volumes": "NetAppLink",
+}
+_OTHERS = "{subnet}-service-association-link"
 
 
 def hold(engine: Engine, subnet_id: str, service: str) -> None:
@@ -56,39 +62,45 @@ def _free(engine: Engine, operation: Operation) -> None:
 
 
 def _occupied(engine: Engine, subnet: Resource, service: str) -> bool:
-    namespace = f"{service.split('/', 1)[0].lower()}/"
-    return any(holder.type.lower().startswith(namespace) for holder in engine.store.referrers(subnet.id))
+    return any(_belongs(holder.type.lower(), service.lower()) for holder in engine.store.referrers(subnet.id))
 
 
-def link_ids(subnet: Resource) -> list[str]:
+def _belongs(type_name: str, service: str) -> bool:
+    """Services are named like types, NetApp's without the types that volumes are below."""
+    namespace, _, rest = service.partition("/")
+    return type_name.startswith(service) or (
+        type_name.startswith(f"{namespace}/") and type_name.rsplit("/", 1)[-1] == rest
+    )
+
+
+def linked_services(engine: Engine, subnet: Resource) -> list[str]:
+    """The services that hold a subnet, as delegations name them: those that said so, and those that are in it."""
+    found = list(subnet.internal.get("links", {}))
+    for delegation in subnet.properties.get("delegations") or []:
+        service = str(bodies.get(delegation, "properties.serviceName", ""))
+        if service and service not in found and _occupied(engine, subnet, service):
+            found.append(service)
+    return found
+
+
+def link_ids(engine: Engine, subnet: Resource) -> list[str]:
     """Ids of the links of a subnet."""
-    return [_id(subnet) for _ in subnet.internal.get("links", {})]
+    return [link["id"] for link in show(engine, subnet)]
 
 
-def linked_services(subnet: Resource) -> list[str]:
-    """The services that hold a subnet, as delegations name them."""
-    return list(subnet.internal.get("links", {}))
-
-
-def show(subnet: Resource) -> list[dict[str, Any]]:
+def show(engine: Engine, subnet: Resource) -> list[dict[str, Any]]:
     """The links of a subnet as Azure shows them."""
-    return [
-        {
-            "name": _name(subnet), "id": _id(subnet), "etag": subnet.etag,
-            "type": f"{subnet.type}/serviceAssociationLinks",
-            "properties": {"provisioningState": "Succeeded", "linkedResourceType": service, "allowDelete": False,
-                           "enabledForArmDeployments": False, "locations": []},
-        }
-        for service in subnet.internal.get("links", {})
-    ]  # fmt: skip
+    return [_link(subnet, service) for service in linked_services(engine, subnet)]
 
 
-def _name(subnet: Resource) -> str:
-    return _NAME.format(subnet=subnet.name)
-
-
-def _id(subnet: Resource) -> str:
-    return f"{subnet.id}/serviceAssociationLinks/{_name(subnet)}"
+def _link(subnet: Resource, service: str) -> dict[str, Any]:
+    name = _NAMES.get(service.lower(), _OTHERS).format(subnet=subnet.name)
+    return {
+        "name": name, "id": f"{subnet.id}/serviceAssociationLinks/{name}", "etag": subnet.etag,
+        "type": f"{subnet.type}/serviceAssociationLinks",
+        "properties": {"provisioningState": "Succeeded", "linkedResourceType": service, "allowDelete": False,
+                       "enabledForArmDeployments": False, "locations": []},
+    }  # fmt: skip
 
 
 TIMERS: dict[str, Timer] = {_TIMER: _free}

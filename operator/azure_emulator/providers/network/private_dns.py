@@ -5,13 +5,15 @@ Synchronous record sets, asynchronous zones and links; ETags and If-Match are ho
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import errors
 from azure_emulator.arm_path import parse
+from azure_emulator.providers.network.names import VNET
 from azure_emulator.providers.protocols import PRIVATE_DNS, SYNCHRONOUS
 from azure_emulator.types import Answer, Call, Change, Function, Patch, ResourceType, Verb
 
@@ -30,6 +32,7 @@ _LABEL = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?)"
 _ZONE_NAME = re.compile(rf"^{_LABEL}(?:\.{_LABEL})+$")
 _RECORD_NAME = re.compile(rf"^(?:@|\*|(?:\*\.)?{_LABEL}(?:\.{_LABEL})*)$")
 ADDRESS_TTL = 10
+LARGEST_NUMBER = 65535
 
 
 def _zone_accepted(change: Change, zone: Resource) -> None:
@@ -56,18 +59,36 @@ def _refuse_linked_zone(engine: Engine, zone: Resource, query: Mapping[str, str]
     if engine.store.children(zone.id, LINK):
         raise errors.conflict(
             "CannotDeleteResource",
-            f"Cannot delete resource {zone.id} before its nested resources are deleted: it has virtual network links.",
+            "Cannot delete resource while nested resources exist. Some existing nested resource IDs include: "
+            f"'{engine.store.children(zone.id, LINK)[0].id}'. Please delete all nested resources before deleting this "
+            "resource.",
         )
 
 
 def _check_link(change: Change) -> None:
-    network = change.properties["virtualNetwork"]["id"]
+    network = str(change.properties["virtualNetwork"]["id"])
+    vnet = change.engine.find(network)
+    if vnet is None or vnet.type != VNET:
+        raise errors.bad_request("BadRequest", f"The resource '{network}' is no virtual network that exists.")
+    if change.properties.get("registrationEnabled"):
+        _check_registration(change, vnet)
     for link in change.engine.store.children(change.path.parent, LINK):
         other = str(link.properties["virtualNetwork"]["id"])
         if link.key != change.path.key and other.lower() == str(network).lower():
             raise errors.conflict(
                 "Conflict",
                 f"A virtual network link to '{network}' already exists in the zone under the name '{link.name}'.",
+            )
+
+
+def _check_registration(change: Change, vnet: Resource) -> None:
+    """A network registers its machines in one zone only (dns docs, auto-registration)."""
+    for holder in change.engine.store.referrers(vnet.id):
+        if holder.type == LINK and holder.key != change.path.key and holder.properties.get("registrationEnabled"):
+            raise errors.conflict(
+                "Conflict",
+                f"Virtual network '{vnet.id}' is already linked to the private zone '{parse(holder.id).names[0]}' with "
+                "auto-registration enabled.",
             )
 
 
@@ -81,12 +102,81 @@ def _check_record(change: Change) -> None:
     name = RECORDS[record_type]
     properties = change.properties
     properties.setdefault("ttl", properties.pop("TTL", 3600))
-    if not properties.get(name):
-        raise errors.bad_request(
-            "BadRequest", f"The record set {change.path.name} of type {record_type} must have {name}.", target=name
-        )
-    properties["fqdn"] = f"{change.path.name}.{change.path.names[0]}."
+    found = properties.get(name)
+    if not found:
+        raise _bad(f"The record set {change.path.name} of type {record_type} must have {name}.", name)
+    others = sorted(set(RECORDS.values()) & set(properties) - {name})
+    if others:
+        raise _bad(f"The record set {change.path.name} of type {record_type} cannot have {others[0]}.", others[0])
+    for record in found if isinstance(found, list) else [found]:
+        _check_members(change, record_type, record)
+    _check_alone(change, record_type)
+    zone = change.path.names[0]
+    properties["fqdn"] = f"{zone}." if change.path.name == "@" else f"{change.path.name}.{zone}."
     properties["isAutoRegistered"] = False
+
+
+def _bad(message: str, target: str | None = None) -> errors.ArmError:
+    return errors.bad_request("BadRequest", message, target=target)
+
+
+def _check_members(change: Change, record_type: str, record: dict[str, Any]) -> None:
+    for member, fits in _MEMBERS[record_type].items():
+        value = record.get(member)
+        if value is None or not fits(value):
+            raise _bad(
+                f"The value '{value}' of {member} in record set {change.path.name} of type {record_type} is not valid.",
+                member,
+            )
+
+
+def _check_alone(change: Change, record_type: str) -> None:
+    """A CNAME is alone at its name, and never at the zone's own."""
+    if record_type == "CNAME" and change.path.name == "@":
+        raise _bad("A CNAME record set cannot be created at the zone apex '@'.")
+    for other in change.engine.store.children(change.path.parent):
+        kind = other.type.rsplit("/", 1)[-1]
+        same = other.name.lower() == change.path.name.lower() and other.key != change.path.key
+        if same and other.type != LINK and "CNAME" in (kind, record_type):
+            raise _bad(
+                f"The record set {change.path.name} of type {record_type} could not be created because a record set "
+                f"of type {kind} of the same name exists.",
+            )
+
+
+def _is_address(version: int) -> Callable[[Any], bool]:
+    def fits(value: Any) -> bool:
+        try:
+            return ipaddress.ip_address(str(value)).version == version
+        except ValueError:
+            return False
+
+    return fits
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
+
+# What the records of each type must hold.
+_MEMBERS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "A": {"ipv4Address": _is_address(4)},
+    "AAAA": {"ipv6Address": _is_address(6)},
+    "CNAME": {"cname": _is_text},
+    "MX": {"preference": _is_number, "exchange": _is_text},
+    "PTR": {"ptrdname": _is_text},
+    "SOA": {},
+    "SRV": {"priority": _is_number, "weight": _is_number, "port": _is_number, "target": _is_text},
+    "TXT": {"value": _are_texts},
+}
 
 
 def write_address(engine: Engine, zone: Resource, label: str, address: str) -> Resource:
@@ -97,8 +187,14 @@ def write_address(engine: Engine, zone: Resource, label: str, address: str) -> R
 
 def _all_records(call: Call) -> Answer:
     zone = call.engine.require(parse(call.path.parent))
-    records = [found for found in call.engine.store.children(zone.id) if found.type != LINK]
-    return call.engine.page(call, records)
+    found = [record for record in call.engine.store.children(zone.id) if record.type != LINK]
+    return call.engine.page(call, [record for record in found if _ends(call.engine, record, call.query)])
+
+
+def _ends(engine: Engine, record: Resource, query: Mapping[str, str]) -> bool:
+    """`$recordsetnamesuffix` chooses records by the end of their name."""
+    del engine
+    return record.name.lower().endswith(query.get("$recordsetnamesuffix", "").lower())
 
 
 _RECORD = ResourceType(
@@ -115,7 +211,8 @@ _RECORD = ResourceType(
     name_pattern=_RECORD_NAME,
     read_only=("properties.fqdn", "properties.isAutoRegistered"),
     check=_check_record,
-    depth="records checked to be present",
+    keep=_ends,
+    depth="records checked, a CNAME is alone at its name",
 )
 
 TYPES = (
@@ -158,7 +255,7 @@ TYPES = (
         delete_first=35,
         check=_check_link,
         view=_view_link,
-        depth="one link per virtual network",
+        depth="one link per virtual network and zone, one zone with registration per virtual network",
     ),
     # A zone's SOA record comes and goes with it.
     *(replace(_RECORD, name=f"{ZONE}/{name}", delete=None if name == "SOA" else Verb()) for name in RECORDS),

@@ -7,20 +7,22 @@ interface's address into private DNS zones. Which services a resource offers is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import last_name, parse
-from azure_emulator.providers.network import private_dns
-from azure_emulator.providers.protocols import NETWORK
-from azure_emulator.types import TAGS_ONLY, Change, ResourceType, Verb
+from azure_emulator.providers.network import exclusion, names, private_dns, subnets
+from azure_emulator.providers.network.base import BASE, CHILD, bad_format, identify, put, refusal
+from azure_emulator.providers.network.names import NIC
+from azure_emulator.types import Change, Verb
 
 if TYPE_CHECKING:
     from azure_emulator.engine import Engine
     from azure_emulator.store import Operation, Resource
 
-ENDPOINT = "Microsoft.Network/privateEndpoints"
-ZONE_GROUP = f"{ENDPOINT}/privateDnsZoneGroups"
+ENDPOINT = names.ENDPOINT
+ZONE_GROUP = names.ZONE_GROUP
 
 # Services that private endpoints can lead to, with the DNS suffix of each (azure-docs, private-endpoint-dns).
 SERVICES: dict[str, dict[str, str]] = {
@@ -33,6 +35,12 @@ SERVICES: dict[str, dict[str, str]] = {
 # Assumption: no recording of these refusals was found.
 BAD_GROUP = "PrivateEndpointGroupIdInvalid"
 BAD_TARGET = "PrivateEndpointCannotBeCreatedForResource"
+NAME_TAKEN = "NetworkInterfaceNameInUse"
+
+_APPROVED = {"status": "Approved", "description": "Auto-approved", "actionsRequired": "None"}
+# Who asks by hand waits until the other side agrees.
+_PENDING = {"status": "Pending", "description": "Awaiting Approval", "actionsRequired": "None"}
+_FIRST_STATES = {"privateLinkServiceConnections": _APPROVED, "manualPrivateLinkServiceConnections": _PENDING}
 
 
 def connections(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -44,48 +52,55 @@ def connections(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _check(change: Change) -> None:
-    engine, properties = change.engine, change.properties
-    from azure_emulator.providers.network import provisioned_subnet  # noqa: PLC0415 (network lists these types)
+    properties = change.properties
+    subnet = subnets.provisioned_subnet(change, str(bodies.get(properties, "subnet.id", "")))
+    exclusion.refuse_busy_network(change, subnet.parent)
+    properties["subnet"] = {"id": subnet.id}
+    if not connections(properties):
+        raise bad_format(f"Private endpoint {change.id} has no privateLinkServiceConnections.")
+    known = {str(item["name"]).lower(): item["properties"] for item in connections(change.old)}
+    for name, state in _FIRST_STATES.items():
+        items = properties.get(name) or []
+        identify(change, name, items)
+        for item in items:
+            inner = item["properties"]
+            _check_service(change, str(inner.get("privateLinkServiceId", "")), inner.get("groupIds") or [])
+            before = known.get(str(item["name"]).lower(), {})
+            inner["privateLinkServiceConnectionState"] = before.get("privateLinkServiceConnectionState") or dict(state)
+        properties[name] = items
+    properties.setdefault("customNetworkInterfaceName", "")
+    properties.setdefault("ipConfigurations", [])
+    if not change.exists:
+        _plan_interface(change, subnet)
 
-    subnet = provisioned_subnet(change, str(bodies.get(properties, "subnet.id", "")))
-    _refuse_busy_network(change, subnet)
-    found = connections(properties)
-    if not found:
-        raise errors.bad_request(
-            "InvalidRequestFormat", f"Private endpoint {change.id} has no privateLinkServiceConnections."
-        )
-    for connection in found:
-        inner = connection.setdefault("properties", {})
-        _check_service(change, str(inner.get("privateLinkServiceId", "")), inner.get("groupIds") or [])
-        connection["id"] = f"{change.id}/privateLinkServiceConnections/{connection.get('name', '')}"
-        connection["type"] = f"{ENDPOINT}/privateLinkServiceConnections"
-        inner["provisioningState"] = "Succeeded"
-        inner["privateLinkServiceConnectionState"] = {
-            "status": "Approved", "description": "Auto-approved", "actionsRequired": "None",
-        }  # fmt: skip
-    properties["manualPrivateLinkServiceConnections"] = properties.get("manualPrivateLinkServiceConnections") or []
-    if change.exists:
-        return
+
+def _plan_interface(change: Change, subnet: Resource) -> None:
+    """An endpoint has a network interface of its own, with the address that was asked for or a free one."""
+    engine, properties = change.engine, change.properties
     nic_name = properties.get("customNetworkInterfaceName") or f"{change.path.name}.nic.{engine.guid()}"
     group = f"/subscriptions/{change.subscription}/resourceGroups/{change.path.resource_group}"
-    nic_id = f"{group}/providers/Microsoft.Network/networkInterfaces/{nic_name}"
-    body = {
-        "location": change.body["location"],
-        "properties": {"ipConfigurations": [{
-            "name": f"privateEndpointIpConfig.{engine.guid()}",
-            "properties": {"subnet": {"id": subnet.id}, "primary": True},
-        }]},
-    }  # fmt: skip
+    nic_id = f"{group}/providers/{NIC}/{nic_name}"
+    if engine.store.get(nic_id) is not None:
+        raise refusal(
+            NAME_TAKEN, f"Private endpoint {change.id} cannot be created: network interface {nic_id} exists already."
+        )
+    configurations: list[dict[str, Any]] = [
+        {
+            "name": str(asked.get("name") or f"privateEndpointIpConfig.{engine.guid()}"),
+            "properties": {"subnet": {"id": subnet.id}, "primary": position == 0, **_wanted(asked)},
+        }
+        for position, asked in enumerate(properties["ipConfigurations"] or [{}])
+    ]
+    if properties.get("applicationSecurityGroups"):
+        configurations[0]["properties"]["applicationSecurityGroups"] = properties["applicationSecurityGroups"]
+    body = {"location": change.body["location"], "properties": {"ipConfigurations": configurations}}
     change.internal["nic"] = nic_id
     change.planned.append(engine.plan(nic_id, body))
 
 
-def _refuse_busy_network(change: Change, subnet: Resource) -> None:
-    """An endpoint is one more write under its virtual network, and those run one at a time."""
-    scope = subnet.parent.lower()
-    running = change.engine.write_under(scope)
-    if running is not None:
-        raise errors.another_operation_in_progress(change.engine.operation_uri(running, None))
+def _wanted(asked: dict[str, Any]) -> dict[str, Any]:
+    address = bodies.get(asked, "properties.privateIPAddress")
+    return {"privateIPAddress": address, "privateIPAllocationMethod": "Static"} if address else {}
 
 
 def _check_service(change: Change, target: str, groups: list[str]) -> None:
@@ -113,7 +128,7 @@ def _accepted(change: Change, endpoint: Resource) -> None:  # noqa: ARG001 (a ho
 
 def _finished(engine: Engine, endpoint: Resource, operation: Operation) -> None:  # noqa: ARG001 (a hook)
     endpoint.properties["customDnsConfigs"] = [
-        {"fqdn": fqdn, "ipAddresses": [address]} for fqdn, address in names(engine, endpoint)
+        {"fqdn": fqdn, "ipAddresses": [address]} for fqdn, address in public_names(engine, endpoint)
     ]
 
 
@@ -135,7 +150,7 @@ def show_connections(engine: Engine, target: Resource, shown: dict[str, Any], qu
     ]
 
 
-def names(engine: Engine, endpoint: Resource) -> list[tuple[str, str]]:
+def public_names(engine: Engine, endpoint: Resource) -> list[tuple[str, str]]:
     """Public names of the services that an endpoint leads to, with its private address."""
     nic = engine.store.get(endpoint.internal["nic"])
     if nic is None:
@@ -164,6 +179,7 @@ def _view(engine: Engine, endpoint: Resource, shown: dict[str, Any], query: Mapp
 
 
 def _check_group(change: Change) -> None:
+    identify(change, "privateDnsZoneConfigs", change.properties["privateDnsZoneConfigs"])
     for config in change.properties["privateDnsZoneConfigs"]:
         zone = str(bodies.get(config, "properties.privateDnsZoneId", ""))
         if parse(zone).type_name.lower() != private_dns.ZONE.lower():
@@ -183,7 +199,7 @@ def _write_records(engine: Engine, group: Resource, operation: Operation) -> Non
         zone = engine.store.get(config["properties"]["privateDnsZoneId"])
         if zone is None:
             continue
-        for fqdn, address in names(engine, endpoint):
+        for fqdn, address in public_names(engine, endpoint):
             # Azure takes the public name's first label into whatever zone the group names.
             label = fqdn.split(".", 1)[0]
             record = private_dns.write_address(engine, zone, label, address)
@@ -203,13 +219,11 @@ def _remove_records(engine: Engine, group: Resource) -> None:
 
 
 TYPES = (
-    ResourceType(
+    replace(
+        BASE,
         name=ENDPOINT,
-        protocol=NETWORK,
-        put=Verb(seconds=45, creating="Updating", updating="Updating"),
-        patch=TAGS_ONLY,
+        put=put(45),
         delete=Verb(seconds=30),
-        etag="weak",
         required=("properties.subnet.id",),
         read_only=("properties.networkInterfaces", "properties.customDnsConfigs"),
         immutable=("properties.subnet.id", "properties.customNetworkInterfaceName"),
@@ -221,14 +235,10 @@ TYPES = (
         view=_view,
         depth="own network interface and address, group ids checked per service, waits for its virtual network",
     ),
-    ResourceType(
+    replace(
+        CHILD,
         name=ZONE_GROUP,
-        protocol=NETWORK,
-        put=Verb(seconds=15, creating="Updating", updating="Updating"),
-        delete=Verb(seconds=10),
-        location=None,
-        tags=False,
-        etag="weak",
+        put=put(15),
         required=("properties.privateDnsZoneConfigs",),
         check=_check_group,
         finished=_write_records,
