@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import AfterValidator, Field, ValidationError
 
 from azure_emulator import locations
+from azure_emulator.directory_admin import DirectoryAdmin
 from azure_emulator.documents import Document, sentence
 from azure_emulator.engine import LATER
 from azure_emulator.errors import ArmError
@@ -110,6 +111,7 @@ class Admin:
             ("POST", "/emulator/images", self.image),
             ("PUT", "/emulator/settings", self.settings),
             ("GET", "/emulator/health", self.health),
+            *DirectoryAdmin(self._emulator).table(),
         ]
         return [web.route(method, path, self._guarded(handler)) for method, path, handler in table]
 

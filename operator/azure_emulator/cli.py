@@ -35,6 +35,16 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="ID",
         help=f"id of a subscription that exists; may be repeated (default: {SUBSCRIPTION})",
     )
+    serve.add_argument("--tls", action="store_true", help="speak TLS, with a certificate authority of its own")
+    serve.add_argument(
+        "--tls-name", action="append", metavar="HOST", help="host name beside localhost to have a certificate for"
+    )
+    serve.add_argument(
+        "--ca-file", type=Path, metavar="PATH", help="write the certificate of the authority here, for clients to trust"
+    )
+    serve.add_argument(
+        "--http-port", type=int, metavar="PORT", help="listen here without TLS too, as IMDS does; 0 takes a free one"
+    )
     serve.add_argument("--ready-file", type=Path, metavar="PATH", help="write the URL here as JSON once it answers")
     commands.add_parser("types", help="list the resource types and how deeply each is emulated")
     options = parser.parse_args(arguments)
@@ -48,7 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
         subscriptions=tuple(options.subscription or (SUBSCRIPTION,)),
         host=options.host,
         port=options.port,
+        tls=options.tls,
+        tls_names=tuple(options.tls_name or ()),
+        http_port=options.http_port,
     )
+    if options.ca_file is not None:
+        _write_atomically(options.ca_file, emulator.ca)
     asyncio.run(_serve(emulator, options.ready_file))
     return 0
 

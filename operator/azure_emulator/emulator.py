@@ -15,15 +15,17 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from azure_emulator import admin, login, server
+from azure_emulator import admin, graph, login, server
 from azure_emulator.clock import Clock
 from azure_emulator.engine import Engine
 from azure_emulator.faults import Faults
 from azure_emulator.providers import PROVIDERS
 from azure_emulator.store import Store
+from azure_emulator.tls import Authority
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 TENANT = "00000000-0000-0000-0000-00000000a2ed"
+LOOPBACK = ("127.0.0.1", "::1")
 # The emulated clock is written to disk at least this often (real seconds), so that time does not stand still in the
 # state directory while nobody asks anything.
 KEEP_CLOCK_EVERY = 5.0
@@ -44,6 +46,12 @@ class Emulator:
         Ids of the subscriptions that exist.
     host, port
         Where to listen; port 0 takes a free one.
+    tls
+        Speak TLS, with a certificate of the emulator's own authority (`ca`).
+    tls_names
+        Host names beside localhost that the certificate is for.
+    http_port
+        Where to listen without TLS as well, as IMDS does; None: nowhere.
 
     Examples
     --------
@@ -61,9 +69,15 @@ class Emulator:
         tenant: str = TENANT,
         host: str = "127.0.0.1",
         port: int = 0,
+        tls: bool = False,
+        tls_names: tuple[str, ...] = (),
+        http_port: int | None = None,
     ) -> None:
         self.host = host
         self.port = port
+        self.tls = tls
+        self.tls_names = tls_names
+        self.http_port = http_port
         self.tenant = tenant
         self.store = Store(state)
         kept = self.store.settings.get("clock", {})
@@ -82,6 +96,7 @@ class Emulator:
             seed=self.store.settings.get("seed", seed),
         )
         self.store.set("seed", self.engine.seed)
+        self.bearers = login.Bearers(self)
         self.front = server.Front(self)
         self._runner: web.AppRunner | None = None
         self._ticking: asyncio.Task[None] | None = None
@@ -89,7 +104,21 @@ class Emulator:
     @property
     def url(self) -> str:
         """Base URL of the server, without a slash at its end."""
-        return f"http://{self.host}:{self.port}"
+        if not self.tls:
+            return f"http://{self.host}:{self.port}"
+        # Hosts of data planes are made by putting names before this one, which an address does not allow.
+        host = "localhost" if self.host in LOOPBACK else self.host
+        return f"https://{host}:{self.port}"
+
+    @property
+    def http_url(self) -> str:
+        """Base URL without TLS, for IMDS; the same as `url` where there is no other."""
+        return self.url if self.http_port is None else f"http://{self.host}:{self.http_port}"
+
+    @property
+    def ca(self) -> str:
+        """The certificate, as PEM, that clients have to trust; the same after a restart with the same state."""
+        return Authority.of(self.store).pem
 
     @property
     def requests(self) -> list[dict[str, Any]]:
@@ -112,13 +141,20 @@ class Emulator:
     async def start(self) -> None:
         """Listen."""
         app = web.Application(client_max_size=server.MAX_BODY + 1)
-        app.add_routes([*admin.Admin(self).routes(), *login.Login(self).routes(), *self.front.routes()])
+        rooms = (admin.Admin(self), login.Login(self), graph.Graph(self), self.front)
+        app.add_routes([route for room in rooms for route in room.routes()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        site = web.TCPSite(runner, self.host, self.port)
-        await site.start()
         self._runner = runner
+        context = None
+        if self.tls:
+            context = Authority.of(self.store).server_context(self.tls_names, self.engine.data_planes)
+            self.store.commit()  # whoever trusts the authority from now on must not lose it
+        await web.TCPSite(runner, self.host, self.port, ssl_context=context).start()
         self.port = int(runner.addresses[0][1])
+        if self.http_port is not None:
+            await web.TCPSite(runner, self.host, self.http_port).start()
+            self.http_port = int(runner.addresses[1][1])
         self._ticking = asyncio.create_task(self._tick())
 
     async def stop(self) -> None:

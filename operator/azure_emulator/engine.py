@@ -20,13 +20,14 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from azure_emulator import bodies, errors, rules
-from azure_emulator.arm_path import RESOURCE_GROUP, ArmPath, parse
+from azure_emulator.arm_path import RESOURCE_GROUP, RESOURCES, ArmPath, parse
 from azure_emulator.clock import Clock
 from azure_emulator.errors import ArmError
 from azure_emulator.following import follow, retry_after
 from azure_emulator.shapes import Shapes
 from azure_emulator.store import Operation, Resource, Store, resource_ids
 from azure_emulator.types import (
+    SOMEBODY,
     Action,
     Answer,
     Call,
@@ -60,6 +61,8 @@ VISIBLE_AFTER_SECONDS = 0.0
 API_VERSION_FIRST = date(2014, 1, 1)
 API_VERSION_AHEAD = timedelta(days=366)
 
+# Questions that are asked by POST: Azure's roles count them as reading.
+_CHECKS = re.compile(r"/check[a-z]*availability$", re.IGNORECASE)
 _API_VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(-[A-Za-z0-9.]+)?$")
 
 
@@ -97,12 +100,15 @@ class Engine:
             for (method, name), function in provider.functions.items()
         }
         self.gates = [gate for provider in self.providers.values() for gate in provider.gates]
+        self.screens = [screen for provider in self.providers.values() for screen in provider.screens]
         self.timers = {name: timer for provider in self.providers.values() for name, timer in provider.timers.items()}
         self.data_planes = {
             label: plane for provider in self.providers.values() for label, plane in provider.data_planes.items()
         }
         # The moment at which what happens now happens: the end of the operation that is being settled, or the present.
         self.now = clock.elapsed
+        # Who asks for what happens now; nobody in particular where an operation ends by itself.
+        self.principal = SOMEBODY
         # Set by the fault script for the operation that the current request starts.
         self.planned_failure: ArmError | None = None
         # Likewise how that operation ends, and the state that it leaves its resource in if not its own.
@@ -123,6 +129,7 @@ class Engine:
     def settle(self) -> None:
         """Let everything happen that is due by now, in order."""
         present = self.clock.elapsed
+        self.principal = SOMEBODY
         while self._due and self._due[0][0] <= present:
             end, _, identity = heapq.heappop(self._due)
             operation = self.store.operations[identity]
@@ -172,6 +179,7 @@ class Engine:
         Returns the answer and the operation that it started, if any; raises ArmError where it is refused.
         """
         outer, self.started = self.started, None
+        asking = self.principal
         call = Call(
             engine=self, method=method, path=parse(path), query=query or {}, headers={}, body=body, base_url=base_url,
             api_version=api_version, principal=principal,
@@ -179,13 +187,14 @@ class Engine:
         try:
             return self.dispatch(call), self.started
         finally:
-            self.started = outer
+            self.started, self.principal = outer, asking
 
     def dispatch(self, call: Call) -> Answer:
         """Answer a request at the moment `now`."""
         self.started = None
         self.reserved.clear()
         self.pending.clear()
+        self.principal = call.principal
         path = call.path
         self._check_api_version(call.api_version)
         if path.subscription and path.subscription.lower() not in self.subscriptions:
@@ -351,8 +360,15 @@ class Engine:
             found = [resource for resource in found if kind.keep(self, resource, call.query)]
         return self.page(call, found)
 
+    def screened(self, call: Call, found: list[Resource]) -> list[Resource]:
+        """A list without what the caller may not see."""
+        for screen in self.screens:
+            found = screen(call, found)
+        return found
+
     def page(self, call: Call, found: list[Resource]) -> Answer:
         """One page of a list, with the link to the next."""
+        found = self.screened(call, found)
         start = rules.whole_number(call.query, "$skiptoken", 0)
         size = min(rules.whole_number(call.query, "$top", PAGE), self.setting("page", PAGE))
         shown = found[start : start + size]
@@ -411,6 +427,8 @@ class Engine:
     def exists(self, scope: str) -> bool:
         """Whether a scope exists: a subscription, a resource group or a resource."""
         path = parse(scope)
+        if not path.types:
+            return True  # the tenant's root
         if path.type_name.lower() == "microsoft.resources/subscriptions" and path.names:
             return path.name.lower() in self.subscriptions
         return self.find(scope) is not None
@@ -912,10 +930,13 @@ class Engine:
 
 def action_of(method: str, path: ArmPath) -> str:
     """What Azure's roles call a request: Microsoft.Compute/virtualMachines/write, …/start/action."""
-    if method == "POST":
-        return f"{path.type_name}/action"
+    name = path.type_name
+    if path.namespace == RESOURCES and path.subscription and path.scope and "/providers/" not in path.key:
+        name = f"{RESOURCES}/subscriptions/{'/'.join(path.types)}"  # resource groups, locations, tags of a subscription
+    if method == "POST" and not _CHECKS.search(name):
+        return f"{name}/action"
     verb = {"GET": "read", "HEAD": "read", "DELETE": "delete"}.get(method, "write")
-    return f"{path.type_name}/{verb}"
+    return f"{name}/{'read' if method == 'POST' else verb}"
 
 
 def _state_meanwhile(kind: ResourceType, change: Change) -> str:

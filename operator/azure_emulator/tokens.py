@@ -1,111 +1,176 @@
-"""Token and metadata endpoints: enough of IMDS, Entra ID and /metadata/endpoints for azure-identity, az and Go SDKs.
+"""JSON Web Tokens: signing, reading and verifying them, and the keys that this needs.
 
-Checks no secret: whoever asks gets a token, because what is emulated is Azure, not its front gate. The JWTs are
-unsigned in all but shape; clients decode their claims and never check the signature.
+Knows neither HTTP nor who may have a token. RS256 is what Entra ID signs with, and the one algorithm that it takes from
+a foreign issuer; PS256 comes with certificates.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-import time
-import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+if TYPE_CHECKING:
+    from azure_emulator.store import Store
+
+SETTING = "secret.signingKey"
+KEY_BITS = 2048
 # azure-identity renews a token when less than 5 minutes are left; real ones for managed identities live 24 h.
 LIFETIME_SECONDS = 24 * 3600
-CLIENT_ID = "00000000-0000-0000-0000-00000000c11e"
+_PARTS = 3  # header, claims, signature
 
 
-def token(*, tenant: str, audience: str, client_id: str, issuer: str) -> str:
-    """A JWT with the claims that clients read (tid, oid, appid, exp)."""
-    now = int(time.time())
-    claims = {
-        "aud": audience, "iss": issuer, "iat": now, "nbf": now, "exp": now + LIFETIME_SECONDS, "appid": client_id,
-        "tid": tenant, "oid": str(uuid.uuid5(uuid.NAMESPACE_OID, client_id)), "sub": client_id, "ver": "1.0",
-    }  # fmt: skip
-    header = {"typ": "JWT", "alg": "RS256", "kid": "emulated"}
-    return ".".join((_encode(header), _encode(claims), _segment(b"emulated")))
+class InvalidTokenError(ValueError):
+    """Text that is no token, or one whose signature is not of the key that it should be of."""
 
 
-def grant(*, tenant: str, audience: str, client_id: str, issuer: str) -> dict[str, Any]:
-    """Body of a token response, for the v2 endpoint (numbers) and IMDS (strings) alike."""
-    return {
-        "token_type": "Bearer",
-        "expires_in": LIFETIME_SECONDS,
-        "ext_expires_in": LIFETIME_SECONDS,
-        "access_token": token(tenant=tenant, audience=audience, client_id=client_id, issuer=issuer),
-    }
+@dataclass(frozen=True)
+class Token:
+    """A token taken apart."""
+
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+    signed: bytes
+    signature: bytes
+
+    def claim(self, name: str) -> str:
+        """A claim as text, empty where it is missing."""
+        return str(self.claims.get(name) or "")
+
+    @property
+    def expires(self) -> float:
+        """When it ends, in seconds since 1970; 0 where it does not say."""
+        return _number(self.claims.get("exp"))
+
+    @property
+    def begins(self) -> float:
+        """From when on it is valid."""
+        return _number(self.claims.get("nbf"))
+
+    @property
+    def audiences(self) -> list[str]:
+        """Whom it is meant for."""
+        audience = self.claims.get("aud")
+        return [str(one) for one in audience] if isinstance(audience, list) else [str(audience or "")]
+
+    def verify(self, key: rsa.RSAPublicKey) -> None:
+        """Raise InvalidTokenError unless that key signed it."""
+        algorithm = self.header.get("alg")
+        schemes: dict[Any, padding.AsymmetricPadding] = {
+            "RS256": padding.PKCS1v15(),
+            "PS256": padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size),
+        }
+        scheme = schemes.get(algorithm)
+        if scheme is None:
+            msg = f"the signature algorithm '{algorithm}' is not supported"
+            raise InvalidTokenError(msg)
+        try:
+            key.verify(self.signature, self.signed, scheme, hashes.SHA256())
+        except InvalidSignature:
+            msg = "the signature does not match"
+            raise InvalidTokenError(msg) from None
 
 
-def managed_identity_grant(query: Mapping[str, str], *, tenant: str, issuer: str) -> dict[str, Any]:
-    """IMDS's answer; it writes numbers as strings."""
-    client_id = query.get("client_id") or CLIENT_ID
-    resource = query.get("resource", "https://management.azure.com/")
-    granted = grant(tenant=tenant, audience=resource, client_id=client_id, issuer=issuer)
-    now = int(time.time())
-    return {
-        "access_token": granted["access_token"], "client_id": client_id, "resource": resource, "token_type": "Bearer",
-        "expires_in": str(LIFETIME_SECONDS), "expires_on": str(now + LIFETIME_SECONDS), "not_before": str(now),
-        "ext_expires_in": str(LIFETIME_SECONDS),
-    }  # fmt: skip
-
-
-def discovery(base_url: str, tenant: str) -> dict[str, Any]:
-    """OpenID configuration of a tenant."""
-    return {
-        "issuer": f"{base_url}/{tenant}/v2.0",
-        "authorization_endpoint": f"{base_url}/{tenant}/oauth2/v2.0/authorize",
-        "token_endpoint": f"{base_url}/{tenant}/oauth2/v2.0/token",
-        "device_authorization_endpoint": f"{base_url}/{tenant}/oauth2/v2.0/devicecode",
-        "jwks_uri": f"{base_url}/{tenant}/discovery/v2.0/keys",
-        "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
-        "subject_types_supported": ["pairwise"],
-        "id_token_signing_alg_values_supported": ["RS256"],
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
-        "scopes_supported": ["openid", "profile", "email", "offline_access"],
-        "tenant_region_scope": None,
-        "cloud_instance_name": "emulated",
-    }
-
-
-def endpoints(base_url: str, tenant: str) -> dict[str, Any]:
-    """Cloud metadata for api-version 2022-09-01: one object. az and Go read all other addresses from it."""
-    host = base_url.split("//", 1)[1]
-    return {
-        "name": "AzureEmulated", "portal": base_url, "graph": base_url, "graphAudience": base_url, "batch": base_url,
-        "media": base_url, "gallery": base_url, "resourceManager": f"{base_url}/",
-        "activeDirectoryDataLake": base_url, "microsoftGraphResourceId": f"{base_url}/", "sqlManagement": base_url,
-        "vmImageAliasDoc": f"{base_url}/aliases.json", "logAnalyticsResourceId": base_url,
-        "authentication": {
-            "loginEndpoint": base_url, "audiences": [base_url, "https://management.azure.com/"], "tenant": tenant,
-            "identityProvider": "AAD",
-        },
-        "suffixes": {
-            "storage": f"core.{host}", "keyVaultDns": f"vault.{host}", "sqlServerHostname": f"database.{host}",
-            "mysqlServerEndpoint": f"mysql.database.{host}", "acrLoginServer": f"azurecr.{host}",
-            "azureDataLakeStoreFileSystem": f"azuredatalakestore.{host}",
-            "azureDataLakeAnalyticsCatalogAndJob": f"azuredatalakeanalytics.{host}",
-        },
-    }  # fmt: skip
-
-
-def expired(bearer: str, now: float) -> bool:
-    """Whether a bearer is a JWT whose time is over; an opaque one never is."""
-    parts = bearer.split(".")
-    if len(parts) != 3:  # noqa: PLR2004 (header, claims, signature)
-        return False
+def read(text: str) -> Token:
+    """Take a token apart without verifying it."""
+    parts = text.split(".")
+    if len(parts) != _PARTS:
+        msg = "a token has three parts separated by dots"
+        raise InvalidTokenError(msg)
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return float(claims["exp"]) < now
-    except (ValueError, KeyError, TypeError):
-        return False
+        header, claims = (json.loads(_decoded(part)) for part in parts[:2])
+        signature = _decoded(parts[2])
+    except (ValueError, RecursionError):
+        msg = "the parts of a token are base64url, the first two of JSON objects"
+        raise InvalidTokenError(msg) from None
+    if not isinstance(header, dict) or not isinstance(claims, dict):
+        msg = "header and claims of a token are JSON objects"
+        raise InvalidTokenError(msg)
+    return Token(header, claims, ".".join(parts[:2]).encode(), signature)
 
 
-def _encode(value: Mapping[str, Any]) -> str:
-    return _segment(json.dumps(value).encode())
+@dataclass(frozen=True)
+class SigningKey:
+    """What the emulator signs its tokens with."""
+
+    key: rsa.RSAPrivateKey
+
+    @classmethod
+    def of(cls, store: Store) -> SigningKey:
+        """The key that the state keeps, made if there is none yet."""
+        kept = store.settings.get(SETTING)
+        if kept is not None:
+            key = serialization.load_pem_private_key(kept.encode(), password=None)
+            if not isinstance(key, rsa.RSAPrivateKey):
+                msg = f"the setting {SETTING} of the state holds a key that is not ours; remove the state directory"
+                raise TypeError(msg)
+            return cls(key)
+        key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        store.set(SETTING, pem.decode())
+        return cls(key)
+
+    @property
+    def public(self) -> rsa.RSAPublicKey:
+        """The public half."""
+        return self.key.public_key()
+
+    @property
+    def jwks(self) -> dict[str, Any]:
+        """The key set that others verify our tokens with."""
+        return {"keys": [{**jwk(self.public), "use": "sig", "x5t": jwk(self.public)["kid"]}]}
+
+    def sign(self, claims: Mapping[str, Any], **header: str) -> str:
+        """A token."""
+        full = {"typ": "JWT", "alg": "RS256", "kid": jwk(self.public)["kid"], **header}
+        signed = f"{_encoded(json.dumps(full).encode())}.{_encoded(json.dumps(claims).encode())}"
+        return f"{signed}.{_encoded(self.key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 
 
-def _segment(data: bytes) -> str:
+def jwk(key: rsa.RSAPublicKey) -> dict[str, str]:
+    """A public key as JSON; `kid` is its thumbprint (RFC 7638)."""
+    numbers = key.public_numbers()
+    members = {"e": _encoded(_bytes(numbers.e)), "kty": "RSA", "n": _encoded(_bytes(numbers.n))}
+    thumbprint = hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest()
+    return {**members, "kid": _encoded(thumbprint)}
+
+
+def key_of(keys: Iterable[Any], token: Token) -> rsa.RSAPublicKey:
+    """The key of a JSON Web Key Set that a token says it is signed with; where it says none, the only one."""
+    usable = [key for key in keys if isinstance(key, dict) and key.get("kty") == "RSA"]
+    wanted = token.header.get("kid")
+    found = [key for key in usable if wanted is None or key.get("kid") == wanted]
+    if len(found) != 1:
+        msg = f"the key set of the issuer has no RSA key with the id '{wanted}'"
+        raise InvalidTokenError(msg)
+    try:
+        modulus, exponent = (int.from_bytes(_decoded(found[0][part])) for part in ("n", "e"))
+        return rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    except (KeyError, ValueError, TypeError, AttributeError):
+        msg = f"the RSA key '{wanted}' in the key set of the issuer cannot be read"
+        raise InvalidTokenError(msg) from None
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _bytes(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8)
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def _encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -289,6 +289,8 @@ Function = Callable[[Call], Answer | None]
 # Refuses a request by raising ArmError, before any resource provider sees it. The action is what Azure's roles name,
 # such as Microsoft.Compute/virtualMachines/start/action.
 Gate = Callable[[Call, str], None]
+# Leaves out of a list what the caller may not see.
+Screen = Callable[[Call, "list[Resource]"], "list[Resource]"]
 # What happens at a moment set by `Engine.later`; the operation carries the resource's id and the arguments.
 Timer = Callable[["Engine", "Operation"], None]
 DataPlane = Callable[[DataCall], Answer]
@@ -333,6 +335,7 @@ class Provider:
     # (method, type path) -> function. A type path may be */{type} (whatever namespace) for what stands on any scope.
     functions: Mapping[tuple[str, str], Function] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
+    screens: tuple[Screen, ...] = ()
     timers: Mapping[str, Timer] = field(default_factory=dict)
     # Second label of the host -> what answers there: {"vault": ...} serves https://{name}.vault.{emulator}/.
     data_planes: Mapping[str, DataPlane] = field(default_factory=dict)
@@ -342,7 +345,8 @@ class Provider:
         """One provider of what two modules say of the same namespace."""
         return Provider(
             self.namespace, (*self.types, *other.types), {**self.functions, **other.functions},
-            (*self.gates, *other.gates), {**self.timers, **other.timers}, {**self.data_planes, **other.data_planes},
+            (*self.gates, *other.gates), (*self.screens, *other.screens), {**self.timers, **other.timers},
+            {**self.data_planes, **other.data_planes},
             (*self.rates, *other.rates),
         )  # fmt: skip
 

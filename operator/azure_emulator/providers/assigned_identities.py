@@ -15,15 +15,24 @@ if TYPE_CHECKING:
 
 def complete(change: Change) -> None:
     """Give a system-assigned identity its principal, and show the ids of user-assigned ones."""
-    identity: dict[str, Any] | None = change.body.get("identity")
-    if not identity or str(identity.get("type", "None")) == "None":
+    identity = change.body.get("identity")
+    if not isinstance(identity, dict) or str(identity.get("type", "None")) == "None":
         change.body.pop("identity", None)
         return
     kinds = {kind.strip().lower() for kind in str(identity["type"]).split(",")}
     if "systemassigned" in kinds:
-        identity["tenantId"] = change.engine.tenant
-        identity["principalId"] = bodies.get(change.before, "identity.principalId") or change.engine.guid()
+        _give_principal(change, identity)
+    else:
+        # Taking the system-assigned identity away deletes its principal; another one comes if it is asked for again.
+        identity.pop("principalId", None)
+        identity.pop("tenantId", None)
     assigned = identity.get("userAssignedIdentities") or {}
+    if not isinstance(assigned, dict):
+        raise errors.bad_request(
+            "InvalidRequestContent",
+            "The request content was invalid and could not be deserialized: 'userAssignedIdentities' must map the ids "
+            "of identities to objects.",
+        )
     if "userassigned" in kinds and not assigned:
         raise errors.bad_request(
             "InvalidIdentityValues",
@@ -38,3 +47,11 @@ def complete(change: Change) -> None:
         if found is not None:
             ids = {key: found.properties[key] for key in ("principalId", "clientId")}
             assigned[reference] = ids
+
+
+def _give_principal(change: Change, identity: dict[str, Any]) -> None:
+    known = bodies.get(change.before, "identity.principalId")
+    if known is None:
+        change.internal["identitySince"] = change.engine.now  # the directory hears of it only later
+    identity["tenantId"] = change.engine.tenant
+    identity["principalId"] = known or change.engine.guid()

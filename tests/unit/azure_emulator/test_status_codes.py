@@ -17,7 +17,7 @@ def answers(kind, verb):
     """Statuses that the first answer to a request may have."""
     if verb == "PUT" and kind.put is not None:
         updates_at_once = kind.put.duration(exists=True) == 0
-        return {kind.put.created, 200 if updates_at_once else kind.put.updated}
+        return {kind.put.created, kind.put.updated_at_once if updates_at_once else kind.put.updated}
     if verb == "PATCH" and kind.patch is not None:
         return {200, kind.patch.status} if kind.patch.seconds else {200}
     if verb == "DELETE" and kind.delete is not None:
