@@ -182,13 +182,13 @@ def _put_terms(call: Call) -> Answer:
 def _sign(call: Call) -> Answer:
     plan = _plan_in(call)
     _keep(call, plan, accepted=True)
-    return Answer(200, _terms(call, plan))
+    return Answer(200, _both(call, plan))
 
 
 def _cancel(call: Call) -> Answer:
     plan = _plan_in(call)
     _keep(call, plan, accepted=False)
-    return Answer(200, _terms(call, plan))
+    return Answer(200, _both(call, plan))
 
 
 def _keep(call: Call, plan: dict[str, str], *, accepted: bool) -> None:
@@ -217,10 +217,17 @@ def _agreement(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _get_agreement(call: Call) -> Answer:
-    plan = _plan_in(call)
+def _both(call: Call, plan: dict[str, str]) -> dict[str, Any]:
+    """Terms and agreement in one: of these operations the SDKs read the one, and newer examples show the other."""
     row = _accepted(call.engine).get(_key(call.subscription, plan))
-    return Answer(200, _agreement(row) if row is not None else _terms(call, plan))
+    terms = _terms(call, plan)
+    if row is not None:
+        terms["properties"] |= _agreement(row)["properties"]
+    return terms
+
+
+def _get_agreement(call: Call) -> Answer:
+    return Answer(200, _both(call, _plan_in(call)))
 
 
 def _list_agreements(call: Call) -> Answer:

@@ -15,10 +15,12 @@ from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 from azure.mgmt.keyvault import KeyVaultManagementClient
+from azure.mgmt.marketplaceordering import MarketplaceOrderingAgreements
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.netapp import NetAppManagementClient
 from azure.mgmt.network import NetworkManagementClient
 from azure.mgmt.privatedns import PrivateDnsManagementClient
+from azure.mgmt.quota import QuotaMgmtClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 from azure.mgmt.storage import StorageManagementClient
 from azure.mgmt.storagecache import StorageCacheManagementClient
@@ -65,6 +67,8 @@ class Clients:
         self.netapp = client(NetAppManagementClient)
         self.lustre = client(StorageCacheManagementClient)
         self.dns = client(PrivateDnsManagementClient)
+        self.marketplace = client(MarketplaceOrderingAgreements)
+        self.quota = client(QuotaMgmtClient)
         self.url = url
 
 

@@ -367,7 +367,7 @@ def decide_size(change: Change, source: Resource | None, sku: Sku | None) -> int
         size = math.ceil((int(upload) - VHD_FOOTER) / GIB)
     if size is None and properties["creationData"]["createOption"] == "Empty":
         raise missing("disk.diskSizeGB")
-    size = int(size or images.DEFAULT_OS_DISK_GB)
+    size = images.DEFAULT_OS_DISK_GB if size is None else int(size)
     limit = sku.max_gb if sku is not None else SKUS["Premium_LRS"].max_gb
     if not 1 <= size <= limit:
         raise errors.invalid_parameter("disk.diskSizeGB", size, f"It must be between 1 and {limit}.")

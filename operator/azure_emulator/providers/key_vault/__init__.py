@@ -5,6 +5,7 @@ Only the list of what there is; the behaviour is in the module of each.
 
 from __future__ import annotations
 
+from azure_emulator.providers import private_links
 from azure_emulator.providers.key_vault import data_plane, keys, names, secrets, vaults
 from azure_emulator.providers.protocols import KEY_VAULT, operation_functions
 from azure_emulator.types import Provider
@@ -18,9 +19,8 @@ PROVIDER = Provider(
         ("POST", "Microsoft.KeyVault/locations/deletedVaults/purge"): vaults.purge,
         ("POST", "Microsoft.KeyVault/checkNameAvailability"): vaults.check_name,
         ("PUT", f"{names.VAULT}/accessPolicies"): vaults.update_policies,
-        ("GET", f"{names.VAULT}/privateEndpointConnections"): vaults.connections,
-        ("GET", f"{names.VAULT}/privateLinkResources"): vaults.link_resources,
         ("GET", f"{names.KEY}/versions"): keys.read_versions,
+        **private_links.functions(names.VAULT),
         **operation_functions(KEY_VAULT),
     },
     data_planes={"vault": data_plane.serve},

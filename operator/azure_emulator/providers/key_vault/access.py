@@ -1,16 +1,16 @@
 """Who may do what in a vault: by its access policies, or by role assignments, as the vault was set up.
 
-Asked only when rights are switched on (setting `rights`); until then everybody may do everything.
+Asked only when rights are switched on (setting `rights` is "on"); until then everybody may do everything.
 """
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from azure_emulator import bodies
-from azure_emulator.arm_path import last_name
+from azure_emulator.providers import directory
 from azure_emulator.providers.key_vault.names import VaultError
+from azure_emulator.rights import access as rights
 
 if TYPE_CHECKING:
     from azure_emulator.engine import Engine
@@ -31,26 +31,19 @@ OPERATIONS = {
     "backup": ("backup", f"{_SECRETS}/backup/action"),
     "restore": ("restore", f"{_SECRETS}/restore/action"),
 }
-# Data actions on secrets of the built-in roles that have any.
-_ROLES = {
-    "00482a5a-887f-4fb3-b363-3b7fe8e74483": ("Microsoft.KeyVault/vaults/*",),  # Key Vault Administrator
-    "b86a8fe4-44ce-4948-aee5-eccb2c155cd7": (f"{_SECRETS}/*",),  # Key Vault Secrets Officer
-    "4633458b-17de-408a-b874-0445c86b69e6": (f"{_SECRETS}/getSecret/action", f"{_SECRETS}/readMetadata/action"),
-    "21090545-7ca7-4776-b22c-e363652d74d2": (f"{_SECRETS}/readMetadata/action",),  # Key Vault Reader
-}
 
 
 def require(call: DataCall, vault: Resource, operation: str, name: str = "") -> None:
     """Refuse with 403 what the bearer may not do with the secrets of a vault."""
     engine, principal = call.engine, call.principal
-    if principal is None or not engine.setting("rights", default=False):
+    if principal is None or not rights.is_on(engine):
         return
     permission, action = OPERATIONS[operation]
     caller = f"appid={principal.app_id};oid={principal.object_id};iss=https://sts.windows.net/{engine.tenant}/"
     place = f"{vault.name};location={vault.location}"
     if vault.properties.get("enableRbacAuthorization"):
         target = f"{vault.id.lower()}/secrets/{name}".removesuffix("/")
-        if not _has_role(engine, principal, action, target):
+        if not rights.allows(engine, principal, action, target, data=True):
             raise VaultError(
                 403,
                 "Forbidden",
@@ -60,7 +53,7 @@ def require(call: DataCall, vault: Resource, operation: str, name: str = "") -> 
                 f"DenyAssignmentId: null\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: {place}\r\n",
                 inner="ForbiddenByRbac",
             )
-    elif not _has_policy(vault, principal, permission):
+    elif not _has_policy(engine, vault, principal, permission):
         raise VaultError(
             403,
             "Forbidden",
@@ -70,23 +63,10 @@ def require(call: DataCall, vault: Resource, operation: str, name: str = "") -> 
         )
 
 
-def _has_policy(vault: Resource, principal: Principal, permission: str) -> bool:
+def _has_policy(engine: Engine, vault: Resource, principal: Principal, permission: str) -> bool:
+    holders = {principal.object_id.lower(), *directory.groups_of(engine, principal.object_id)}
     return any(
-        bodies.same(policy.get("objectId"), principal.object_id)
+        str(policy.get("objectId")).lower() in holders
         and {"all", permission} & {str(name).lower() for name in bodies.get(policy, "permissions.secrets") or []}
         for policy in vault.properties.get("accessPolicies") or []
     )
-
-
-def _has_role(engine: Engine, principal: Principal, action: str, target: str) -> bool:
-    for assignment in engine.store.of_type("Microsoft.Authorization/roleAssignments"):
-        given: dict[str, Any] = assignment.properties
-        scope = str(given.get("scope", "")).lower().rstrip("/")
-        if not bodies.same(given.get("principalId"), principal.object_id):
-            continue
-        if target != scope and not target.startswith(f"{scope}/"):
-            continue
-        role = last_name(str(given.get("roleDefinitionId"))).lower()
-        if any(fnmatchcase(action, pattern) for pattern in _ROLES.get(role, ())):
-            return True
-    return False

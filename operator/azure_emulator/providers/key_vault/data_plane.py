@@ -73,10 +73,9 @@ def _vault(call: DataCall) -> Resource:
 def _authenticate(call: DataCall) -> None:
     if call.principal is not None:
         return
-    scheme = call.base_url.partition("://")[0]
     domain = call.host.partition(".")[2]
     login = domain.partition(".")[2]
-    challenge = f'Bearer authorization="{scheme}://{login}/{call.engine.tenant}", resource="{scheme}://{domain}"'
+    challenge = f'Bearer authorization="https://{login}/{call.engine.tenant}", resource="https://{domain}"'
     raise VaultError(
         401,
         "Unauthorized",
@@ -119,6 +118,11 @@ def _check_version(call: DataCall) -> None:
         )
 
 
+def _address(call: DataCall) -> str:
+    """Where the client found the vault. Vaults are reached by https only, whatever stands between."""
+    return f"https://{call.host}"
+
+
 def _body(call: DataCall) -> dict[str, Any]:
     if not isinstance(call.body, dict):
         raise bad_parameter("The request body is missing, or no JSON object.")
@@ -130,7 +134,7 @@ def _body(call: DataCall) -> dict[str, Any]:
 
 def _item(call: DataCall, vault: Resource, name: str, version: secrets.Version, *, exact: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {
-        "id": f"{call.base_url}/secrets/{name}" + (f"/{version['version']}" if exact else ""),
+        "id": f"{_address(call)}/secrets/{name}" + (f"/{version['version']}" if exact else ""),
         "attributes": secrets.attributes(call.engine, vault, version),
         "tags": version["tags"],
     }
@@ -151,7 +155,7 @@ def _deleted_item(call: DataCall, vault: Resource, row: dict[str, Any], *, exact
     }
     current = row["internal"]["versions"][-1]
     return {
-        "recoveryId": f"{call.base_url}/deletedsecrets/{name}", **moments,
+        "recoveryId": f"{_address(call)}/deletedsecrets/{name}", **moments,
         **_item(call, vault, name, current, exact=exact),
     }  # fmt: skip
 
@@ -165,7 +169,7 @@ def _page(call: DataCall, rows: list[dict[str, Any]]) -> Answer:
     body: dict[str, Any] = {"value": rows[start : start + size], "nextLink": None}
     if start + size < len(rows):
         query = {**call.query, "$skiptoken": str(start + size), "maxresults": str(size)}
-        body["nextLink"] = f"{call.base_url}{call.path}?{urlencode(query)}"
+        body["nextLink"] = f"{_address(call)}{call.path}?{urlencode(query)}"
     return Answer(200, body)
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from azure_emulator import bodies, errors, locations
 from azure_emulator.arm_path import parse
 from azure_emulator.following import follow
+from azure_emulator.providers import private_links
 from azure_emulator.providers.key_vault.names import DAY, DEFAULT_RETENTION_DAYS, VAULT, retention_days, uri
-from azure_emulator.providers.network import private_endpoints
 from azure_emulator.providers.protocols import KEY_VAULT
 from azure_emulator.store import Resource
 from azure_emulator.types import Answer, Call, Change, Patch, ResourceType, Verb
@@ -322,41 +322,12 @@ def _joined(old: dict[str, Any] | None, new: dict[str, Any], *, without: bool) -
     return {**(old or new), "permissions": permissions}
 
 
-# -- private endpoints -----------------------------------------------------------------------------------------------
+# -- shown -----------------------------------------------------------------------------------------------------------
 
 
 def _view(engine: Engine, vault: Resource, shown: dict[str, Any], query: Mapping[str, str]) -> None:
     shown["properties"]["vaultUri"] = uri(engine, vault.name)
-    private_endpoints.show_connections(engine, vault, shown, query)
-
-
-def _vault_above(call: Call) -> Resource:
-    depth = 2 if call.path.is_resource else 1
-    return call.engine.require(parse("/".join(call.path.text.split("/")[:-depth])))
-
-
-def connections(call: Call) -> Answer:
-    """GET …/vaults/{name}/privateEndpointConnections[/{connection}]."""
-    vault = _vault_above(call)
-    found = call.engine.view(vault)["properties"].get("privateEndpointConnections") or []
-    if not call.path.is_resource:
-        return Answer(200, {"value": found})
-    one = next((row for row in found if bodies.same(row.get("name"), call.path.name)), None)
-    if one is None:
-        raise errors.resource_not_found(
-            f"{VAULT}/privateEndpointConnections", f"{vault.name}/{call.path.name}", vault.resource_group
-        )
-    return Answer(200, one)
-
-
-def link_resources(call: Call) -> Answer:
-    """GET …/vaults/{name}/privateLinkResources: the one service that a private endpoint can lead to."""
-    vault = _vault_above(call)
-    return Answer(200, {"value": [{
-        "id": f"{vault.id}/privateLinkResources/vault", "name": "vault", "type": f"{VAULT}/privateLinkResources",
-        "properties": {"groupId": "vault", "requiredMembers": ["default"],
-                       "requiredZoneNames": ["privatelink.vaultcore.azure.net"]},
-    }]})  # fmt: skip
+    private_links.show(engine, vault, shown, query)
 
 
 TYPE = ResourceType(
