@@ -32,7 +32,7 @@ KEPT = 1000
 # Limits that can be asked for; what is not here is shown and fixed (examples of the REST specification).
 _RAISABLE = {
     "microsoft.compute": re.compile(r"^(cores|lowPriorityCores|.*Family)$", re.IGNORECASE),
-    "microsoft.network": re.compile(r"^(PublicIPAddresses|StandardSkuPublicIpAddresses)$", re.IGNORECASE),
+    "microsoft.network": re.compile(r"^(IPv[46])?(StandardSku|BasicSku)?PublicIPAddresses$", re.IGNORECASE),
 }
 _SCOPE = re.compile(
     r"^/subscriptions/(?P<subscription>[^/]+)/providers/(?P<namespace>[^/]+)/locations/(?P<location>[^/]+)$",

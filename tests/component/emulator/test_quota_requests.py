@@ -130,3 +130,21 @@ async def test_who_approves_up_to_where_is_a_setting(http):
     _, _, headers = await http.call("PUT", quota, wish(25_000))
     http.advance(15)
     assert (await http.call("GET", headers["Location"]))[0] == 200
+
+
+async def test_limits_of_the_network_are_raised_in_the_same_way(http):
+    scope = QUOTA.replace("Microsoft.Compute", "Microsoft.Network")
+    name = "PublicIPAddresses"
+    http.emulator.store.set("quota", {f"{REGION}/{name.lower()}": 1})
+    address = {"location": REGION, "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}
+    await http.done("rg/Microsoft.Network/publicIPAddresses/first", address)
+    refused = await http.code("PUT", "rg/Microsoft.Network/publicIPAddresses/second", address)
+    assert refused == (400, "PublicIPCountLimitReached")
+    _, _, headers = await http.call("PUT", f"{scope}/quotas/{name}", wish(2, name))
+    http.advance(600)
+    assert (await http.call("GET", headers["Location"]))[0] == 200
+    await http.done("rg/Microsoft.Network/publicIPAddresses/second", address)
+    _, usage, _ = await http.call("GET", f"{scope}/usages/{name}")
+    assert usage["properties"]["usages"]["value"] == 2
+    _, fixed, _ = await http.call("GET", f"{scope}/quotas/VirtualNetworks")
+    assert not fixed["properties"]["isQuotaApplicable"]
