@@ -33,9 +33,10 @@ def follow(
     def url(template: str, extra: str) -> str:
         filled = template.format(
             namespace=kind.namespace, location=operation.location or "global", id=operation.id,
-            group=path.resource_group or "",
+            group=path.resource_group or "", resource=operation.resource,
         )  # fmt: skip
-        return f"{base_url}/subscriptions/{path.subscription}/{filled}?{extra}api-version={api_version}"
+        root = "" if filled.startswith("/") else f"/subscriptions/{path.subscription}/"
+        return f"{base_url}{root}{filled}?{extra}api-version={api_version}"
 
     if protocol.status is not None:
         headers["Azure-AsyncOperation"] = url(protocol.status, protocol.status_query)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from azure_emulator import errors
+from azure_emulator import errors, relaxed_json
 from azure_emulator.arm_path import ArmPath, parse
 from azure_emulator.engine import action_of
 from azure_emulator.errors import ArmError
@@ -209,10 +209,18 @@ def _body(request: web.Request, content: bytes | None) -> Any:
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise _not_deserialized(str(error)) from error
+        body = _relaxed(request, content, error)
     if _depth(body) > MAX_DEPTH:
         raise _not_deserialized(f"The reader's MaxDepth of {MAX_DEPTH} has been exceeded.")
     return body
+
+
+def _relaxed(request: web.Request, content: bytes, error: Exception) -> Any:
+    """Deployments may be written as people write JSON, comments and all: the az command line sends them so."""
+    if "/providers/microsoft.resources/deployments/" in request.path.lower():
+        with contextlib.suppress(ValueError):
+            return relaxed_json.loads(content.decode())
+    raise _not_deserialized(str(error)) from error
 
 
 def _not_deserialized(why: str) -> ArmError:

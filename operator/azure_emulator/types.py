@@ -24,8 +24,8 @@ NAME = re.compile(r"^[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,78}[A-Za-z0-9_])?$")
 class Protocol:
     """How a resource provider tells a client to follow an operation.
 
-    Paths are relative to the subscription and take {namespace}, {location}, {id}; None where the provider does not
-    send that header. `retry_after` is what it sends at speed 1, None where recordings show no such header.
+    Paths are relative to the subscription, or begin with {resource}, and take {namespace}, {location}, {id}; None where
+    the provider does not send that header. `retry_after` is what it sends at speed 1, None where recordings show no such header.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from azure_emulator.providers import (
     authorization,
     compute,
+    deployments,
     identity,
     key_vault,
     limits,
@@ -18,6 +19,7 @@ from azure_emulator.providers import (
 
 PROVIDERS = (
     *resources.PROVIDERS,
+    deployments.PROVIDER,
     network.PROVIDER,
     storage.PROVIDER,
     identity.PROVIDER,
