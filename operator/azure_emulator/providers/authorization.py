@@ -82,10 +82,10 @@ def _shows_what_is_theirs(call: Call) -> bool:
 
 
 def _has_any_role(call: Call) -> bool:
-    subscription = f"/subscriptions/{call.path.subscription}"
+    engine, subscription = call.engine, f"/subscriptions/{call.path.subscription}"
     return any(
-        roles.is_within(grant.scope, subscription) or roles.is_within(subscription, grant.scope)
-        for grant in access.grants(call.engine, call.principal.object_id)
+        roles.is_within(engine, grant.scope, subscription) or roles.is_within(engine, subscription, grant.scope)
+        for grant in access.grants(engine, call.principal.object_id)
     )
 
 
@@ -198,7 +198,7 @@ def _check(change: Change) -> None:
         )
     scope = change.path.scope or "/"
     role = roles.find(engine, str(properties["roleDefinitionId"]))
-    if role is None or not role.is_assignable(scope):
+    if role is None or not role.is_assignable(engine, scope):
         guid = str(properties["roleDefinitionId"]).rsplit("/", 1)[-1]
         raise errors.bad_request(
             "RoleDefinitionDoesNotExist", f"The specified role definition with ID '{guid}' does not exist."
@@ -296,8 +296,8 @@ def _assignments(call: Call) -> Answer | None:
     found = []
     for assignment in engine.store.of_type(ASSIGNMENT):
         own = str(assignment.properties["scope"])
-        inherited = roles.is_within(scope, own)
-        below = roles.is_within(own, scope) and not only_above
+        inherited = roles.is_within(engine, scope, own)
+        below = roles.is_within(engine, own, scope) and not only_above
         theirs = holders is None or str(assignment.properties["principalId"]).lower() in holders
         if (inherited or below) and theirs:
             found.append(assignment)
@@ -337,7 +337,7 @@ def _definitions(call: Call) -> Answer:
         for role in (*roles.built_in().values(), *roles.custom(engine))
         if (name is None or role.name.lower() == name[1].replace("''", "'").lower())
         and (kind is None or role.kind.lower() == kind[1].lower())
-        and (role.is_assignable(scope) or any(roles.is_within(own, scope) for own in role.scopes))
+        and (role.is_assignable(engine, scope) or any(roles.is_within(engine, own, scope) for own in role.scopes))
     ]
     return Answer(200, {"value": shown})
 

@@ -64,7 +64,7 @@ def allows(
         return True
     facts = facts or Facts(action)
     return any(
-        roles.is_within(scope, grant.scope) and _covers(grant, action, facts, data=data)
+        roles.is_within(engine, scope, grant.scope) and _covers(grant, action, facts, data=data)
         for grant in grants(engine, principal.object_id)
     )
 
@@ -74,7 +74,7 @@ def reaches(engine: Engine, principal: Principal, action: str, scope: str) -> bo
     if not is_on(engine) or principal == SOMEBODY:
         return True
     return any(
-        (roles.is_within(grant.scope, scope) or roles.is_within(scope, grant.scope))
+        (roles.is_within(engine, grant.scope, scope) or roles.is_within(engine, scope, grant.scope))
         and _covers(grant, action, Facts(action), data=False)
         for grant in grants(engine, principal.object_id)
     )
@@ -88,7 +88,7 @@ def readable(engine: Engine, principal: Principal, found: list[Resource]) -> lis
     shown = []
     for resource in found:
         action = f"{resource.type}/read"
-        fitting = (grant for grant in given if roles.is_within(resource.id, grant.scope))
+        fitting = (grant for grant in given if roles.is_within(engine, resource.id, grant.scope))
         if any(_covers(grant, action, Facts(action), data=False) for grant in fitting):
             shown.append(resource)
     return shown
@@ -100,7 +100,10 @@ def permissions(engine: Engine, principal: Principal, scope: str) -> list[Permis
         return [Permission(actions=("*",))]
     given = grants(engine, principal.object_id)
     return [
-        permission for grant in given if roles.is_within(scope, grant.scope) for permission in grant.role.permissions
+        permission
+        for grant in given
+        if roles.is_within(engine, scope, grant.scope)
+        for permission in grant.role.permissions
     ]
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from azure_emulator import bodies
 from azure_emulator.arm_path import last_name
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 DEFINITION = "Microsoft.Authorization/roleDefinitions"
 BUILT_IN, CUSTOM = "BuiltInRole", "CustomRole"
+_GROUPS = "/providers/microsoft.management/managementgroups/"
+# Where the tenant's management groups keep which of them a subscription is in, if it is not the root.
+PLACED_SETTING = "managementGroupSubscriptions"
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,9 @@ class Role:
     scopes: tuple[str, ...] = ("/",)
     resource: Resource | None = None
 
-    def is_assignable(self, scope: str) -> bool:
+    def is_assignable(self, engine: Engine, scope: str) -> bool:
         """Whether it may be assigned at a scope: at or below one that the definition names."""
-        return any(is_within(scope, own) for own in self.scopes)
+        return any(is_within(engine, scope, own) for own in self.scopes)
 
     def document(self, subscription: str, stamps: Mapping[str, Any]) -> dict[str, Any]:
         """As ARM shows it; the id is in the subscription that was asked."""
@@ -124,15 +128,31 @@ def by_name(engine: Engine, name: str) -> Role | None:
     return next((role for role in (*built_in().values(), *custom(engine)) if role.name.lower() == wanted), None)
 
 
-def is_within(scope: str, ancestor: str) -> bool:
-    """Whether a scope is that ancestor or below it. The root management group holds every subscription."""
+def is_within(engine: Engine, scope: str, ancestor: str) -> bool:
+    """Whether a scope is that ancestor or below it, management groups included."""
     scope, ancestor = scope.rstrip("/").lower(), ancestor.rstrip("/").lower()
     if ancestor in ("", scope) or scope.startswith(f"{ancestor}/"):
         return True
-    # Assumption: there is one management group, the tenant's root.
-    return ancestor.startswith("/providers/microsoft.management/managementgroups/") and scope.startswith(
-        "/subscriptions/"
-    )
+    return ancestor.startswith(_GROUPS) and ancestor.removeprefix(_GROUPS) in _groups_above(engine, scope)
+
+
+def _groups_above(engine: Engine, scope: str) -> list[str]:
+    """Names of the management groups that hold a scope, the nearest first; the tenant's root holds everything."""
+    root = engine.tenant.lower()
+    if scope.startswith("/subscriptions/"):
+        subscription = scope.split("/")[2]
+        name = str(engine.setting(PLACED_SETTING, {}).get(subscription, root)).lower()
+    elif scope.startswith(_GROUPS):
+        name = scope.removeprefix(_GROUPS).split("/", 1)[0]
+    else:
+        return []
+    found: list[str] = []
+    while name not in found:
+        found.append(name)
+        group = engine.store.get(f"{_GROUPS}{name}")
+        parent = bodies.get(group.body, "properties.details.parent.name") if group is not None else None
+        name = str(parent or root).lower()
+    return found
 
 
 def _custom(resource: Resource) -> Role:
