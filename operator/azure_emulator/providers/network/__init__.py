@@ -29,29 +29,32 @@ from azure_emulator.providers.network import (
     virtual_networks,
     watchers,
 )
+from azure_emulator.providers.network.base import sparing_tags
 from azure_emulator.providers.network.subnets import provisioned_subnet
 from azure_emulator.providers.protocols import DNS_RESOLVER, NETWORK, PRIVATE_DNS, operation_functions
 from azure_emulator.types import Provider
 
+_TYPES = (
+    virtual_networks.TYPE,
+    subnets.TYPE,
+    peerings.TYPE,
+    *security.TYPES,
+    *routes.TYPES,
+    *public_addresses.TYPES,
+    nat.TYPE,
+    bastion.TYPE,
+    interfaces.TYPE,
+    *load_balancers.TYPES,
+    *gateways.TYPES,
+    *private_endpoints.TYPES,
+    *private_dns.TYPES,
+    *dns_resolvers.TYPES,
+    *watchers.TYPES,
+)
+
 PROVIDER = Provider(
     namespace="Microsoft.Network",
-    types=(
-        virtual_networks.TYPE,
-        subnets.TYPE,
-        peerings.TYPE,
-        *security.TYPES,
-        *routes.TYPES,
-        *public_addresses.TYPES,
-        nat.TYPE,
-        bastion.TYPE,
-        interfaces.TYPE,
-        *load_balancers.TYPES,
-        *gateways.TYPES,
-        *private_endpoints.TYPES,
-        *private_dns.TYPES,
-        *dns_resolvers.TYPES,
-        *watchers.TYPES,
-    ),
+    types=tuple(sparing_tags(kind) for kind in _TYPES),
     functions={
         **operation_functions(NETWORK, PRIVATE_DNS, DNS_RESOLVER),
         **virtual_networks.FUNCTIONS,

@@ -24,8 +24,23 @@ def put(seconds: float, *, update_seconds: float | None = None) -> Verb:
 
 
 BASE = ResourceType(name="", protocol=NETWORK, patch=TAGS_ONLY, delete=Verb(seconds=10), etag="weak")
+_HARMLESS = frozenset({"tags", "identity"})
 # A child resource has neither location nor tags, and so no PATCH.
 CHILD = replace(BASE, patch=None, location=None, tags=False)
+
+
+def sparing_tags(kind: ResourceType) -> ResourceType:
+    """Where PATCH changes nothing but tags, it is no reason to look at the rest of the body again."""
+    allowed = kind.patch.allowed if kind.patch is not None else None
+    check = kind.check
+    if check is None or allowed is None or not allowed <= _HARMLESS:
+        return kind
+
+    def check_writes(change: Change) -> None:
+        if change.verb != "PATCH":
+            check(change)
+
+    return replace(kind, check=check_writes)
 
 
 def refusal(code: str, message: str, *, status: int = errors.BAD_REQUEST) -> errors.ArmError:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from azure_emulator import bodies, errors
+from azure_emulator import bodies, errors, rules
 from azure_emulator.arm_path import parse
 from azure_emulator.providers.network import addresses, public_addresses, subnets
 from azure_emulator.providers.network.base import (
@@ -85,7 +85,7 @@ def _check(change: Change) -> None:
                     raise bad_format(f"{part['id']} has no {required}.", target=required)
     _configure_frontends(change)
     _check_inner_references(change)
-    _check_rules(properties["loadBalancingRules"])
+    _check_rules_apart(properties["loadBalancingRules"])
     _refuse_pool_in_scale_set(change)
     with_guid(change)
 
@@ -139,16 +139,17 @@ def _check_inner_references(change: Change) -> None:
     """What a part refers to in the same balancer must be there (outside of it, the engine looks)."""
     own = f"{change.path.key}/"
     known = {str(part["id"]).lower() for name in PARTS for part in change.properties[name]}
-    known |= {child.path.key for child in change.children}
+    kept = {child.key for child in change.engine.store.children(change.id)} - {gone.key for gone in change.omitted}
+    known |= kept | {child.path.key for child in change.children}
     for part in (part for name in PARTS for part in change.properties[name]):
         for found in sorted(resource_ids(part["properties"])):
             if found.startswith(own) and found not in known:
-                raise errors.invalid_reference(found, str(part["id"]))
+                raise errors.invalid_reference(rules.as_sent(part["properties"], found), str(part["id"]))
 
 
-def _check_rules(rules: list[dict[str, Any]]) -> None:
+def _check_rules_apart(found: list[dict[str, Any]]) -> None:
     taken: dict[tuple[str, str, int], str] = {}
-    for rule in rules:
+    for rule in found:
         inner = rule["properties"]
         frontend = str(bodies.get(inner, "frontendIPConfiguration.id", "")).lower()
         place = (frontend, str(inner["protocol"]).lower(), int(inner["frontendPort"]))
@@ -221,13 +222,13 @@ def _refuse_in_rule(call: Call) -> None:
     balancer = call.engine.store.get(pool.parent) if pool is not None else None
     if pool is None or balancer is None:
         return
-    rules = [part["id"] for name in ("loadBalancingRules", "outboundRules")
+    holders = [part["id"] for name in ("loadBalancingRules", "outboundRules")
              for part in _referring(balancer, name, pool.id)]  # fmt: skip
-    if rules:
+    if holders:
         raise refusal(
             POOL_IN_USE,
             f"Backend address pool {pool.id} cannot be deleted because it is in use by the following resources: "
-            f"{', '.join(rules)}.",
+            f"{', '.join(holders)}.",
         )
 
 
@@ -255,10 +256,10 @@ def _referring(balancer: Resource, name: str, part_id: str) -> Iterator[dict[str
 def _show_referrers(
     engine: Engine, balancer: Resource, collection: str, part_id: str, properties: dict[str, Any]
 ) -> None:
-    rules = engine.store.children(balancer.id, INBOUND_NAT_RULE)
+    nat_rules = engine.store.children(balancer.id, INBOUND_NAT_RULE)
     for name in _SHOW_REFERRERS[collection]:
         if name == "inboundNatRules":
-            found = [{"id": rule.id} for rule in rules if part_id.lower() in resource_ids(rule.body)]
+            found = [{"id": rule.id} for rule in nat_rules if part_id.lower() in resource_ids(rule.body)]
         else:
             found = [{"id": part["id"]} for part in _referring(balancer, name, part_id)]
         if found:
