@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from azure_emulator import locations
+from azure_emulator import scenario
+from azure_emulator.commands import Capacity, Commands, Image, Machine, Quota, Restriction, Settings
 from azure_emulator.directory_admin import DirectoryAdmin
-from azure_emulator.documents import Document, sentence
+from azure_emulator.documents import Document, Model, sentence
 from azure_emulator.engine import LATER
 from azure_emulator.errors import ArmError
-from azure_emulator.faults import Outside
+from azure_emulator.faults import Fault, Outside
+from azure_emulator.scenario import Scenario
+from azure_emulator.tunables import TUNABLES
 from azure_emulator.types import SOMEBODY
 
 if TYPE_CHECKING:
@@ -25,17 +28,6 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK = ("127.", "::1", "::ffff:127.")
-
-
-def _region(name: str) -> str:
-    region = locations.normalise(name)
-    if region not in locations.REGIONS:
-        msg = f"there is no region {name!r}; write one of {', '.join(sorted(locations.REGIONS))}"
-        raise ValueError(msg)
-    return region
-
-
-Region = Annotated[str, AfterValidator(_region)]
 
 
 class Speed(Document):
@@ -50,46 +42,12 @@ class Advance(Document):
     seconds: float = Field(ge=0, strict=False)
 
 
-class Quota(Document):
-    """The limit of a usage, such as standardHBv3Family."""
-
-    location: Region
-    name: str
-    limit: int = Field(ge=0)
-
-
-class Capacity(Document):
-    """How many more VMs of a size can be had; null lifts the limit.
-
-    `refuse` chooses how scarcity shows: "sync" (SkuNotAvailable, 409) or "operation" (AllocationFailed at the end of
-    the operation).
-    """
-
-    vm_size: Annotated[str, AfterValidator(str.lower)]
-    location: Region | None = None
-    zone: str | None = None
-    priority: Literal["Regular", "Spot"] | None = None
-    count: int | None = Field(ge=0)
-    refuse: Literal["sync", "operation"] = "operation"
-
-
-class Image(Document):
-    """A marketplace image version."""
-
-    publisher: str
-    offer: str
-    sku: str
-    version: str
-
-
-Model = TypeVar("Model", bound=Document)
-
-
 class Admin:
     """Handlers of the admin API of one emulator."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
+        self._directory = DirectoryAdmin(emulator)
 
     def routes(self) -> list[web.RouteDef]:
         """All admin routes."""
@@ -103,17 +61,30 @@ class Admin:
             ("GET", "/emulator/resources", self.resources),
             ("POST", "/emulator/outside", self.outside),
             ("GET", "/emulator/faults", self.faults),
-            ("POST", "/emulator/faults", self.add_fault),
             ("DELETE", "/emulator/faults", self.remove_faults),
             ("DELETE", "/emulator/faults/{id}", self.remove_faults),
-            ("PUT", "/emulator/quota", self.quota),
-            ("PUT", "/emulator/capacity", self.capacity),
-            ("POST", "/emulator/images", self.image),
-            ("PUT", "/emulator/settings", self.settings),
+            ("GET", "/emulator/snapshot", self.snapshot),
+            ("PUT", "/emulator/snapshot", self.restore),
             ("GET", "/emulator/health", self.health),
-            *DirectoryAdmin(self._emulator).table(),
+            ("GET", "/emulator/settings", self.settings),
+            *self._directory.table(),
+            *((method, path, _taking(model, run, method)) for method, path, model, run in self._commands()),
         ]
         return [web.route(method, path, self._guarded(handler)) for method, path, handler in table]
+
+    def _commands(self) -> list[tuple[str, str, type[BaseModel], Callable[[Any], Any]]]:
+        commands = Commands(self._emulator)
+        return [
+            ("PUT", "/emulator/quota", Quota, commands.quota),
+            ("PUT", "/emulator/capacity", Capacity, commands.capacity),
+            ("POST", "/emulator/restrictions", Restriction, commands.restriction),
+            ("POST", "/emulator/images", Image, commands.image),
+            ("POST", "/emulator/faults", Fault, commands.fault),
+            ("PUT", "/emulator/settings", Settings, commands.settings),
+            ("POST", "/emulator/machines", Machine, commands.machine),
+            ("POST", "/emulator/scenario", Scenario, lambda asked: scenario.apply(self._emulator, asked)),
+            *self._directory.commands(),
+        ]
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
@@ -124,7 +95,7 @@ class Admin:
             except ValidationError as error:
                 return web.json_response({"error": sentence(error)}, status=400)
             except (ValueError, re.error) as error:
-                return web.json_response({"error": f"This cannot be read: {error}"}, status=400)
+                return web.json_response({"error": str(error)}, status=400)
             self._emulator.commit()
             return answer
 
@@ -177,15 +148,7 @@ class Admin:
         """Every operation ever started."""
         self._emulator.engine.settle()
         found = sorted(self._emulator.store.operations.values(), key=lambda operation: operation.start)
-        document = [
-            {
-                "id": operation.id, "resourceId": operation.resource, "type": operation.type, "verb": operation.verb,
-                "startSeconds": operation.start, "endSeconds": operation.end, "status": operation.status,
-                "code": (operation.failure or {}).get("code") if not operation.running else None,
-            }
-            for operation in found
-            if not operation.verb.startswith(LATER)
-        ]  # fmt: skip
+        document = [operation.document() for operation in found if not operation.verb.startswith(LATER)]
         return web.json_response(document)
 
     async def resources(self, request: web.Request) -> web.Response:  # noqa: ARG002 (an aiohttp handler)
@@ -197,6 +160,12 @@ class Admin:
         ]
         return web.json_response(document)
 
+    async def settings(self, request: web.Request) -> web.Response:  # noqa: ARG002 (an aiohttp handler)
+        """All tunables with their values; what the emulator keeps for itself is not among them."""
+        kept = self._emulator.store.settings
+        shown = {name: kept.get(name, tunable.default) for name, tunable in sorted(TUNABLES.items())}
+        return web.json_response(shown)
+
     async def health(self, request: web.Request) -> web.Response:  # noqa: ARG002 (an aiohttp handler)
         """Readiness."""
         return web.json_response({"status": "ok"})
@@ -207,39 +176,11 @@ class Admin:
         """The fault script."""
         return web.json_response([fault.document() for fault in self._emulator.faults.all()])
 
-    async def add_fault(self, request: web.Request) -> web.Response:
-        """Add to the fault script."""
-        return web.json_response(self._emulator.faults.add(await request.json()).document(), status=201)
-
     async def remove_faults(self, request: web.Request) -> web.Response:
         """Remove one fault, or all of them."""
         identity = request.match_info.get("id")
         self._emulator.faults.remove(int(identity) if identity is not None else None)
         return web.Response(status=204)
-
-    async def quota(self, request: web.Request) -> web.Response:
-        """Set the limit of a usage."""
-        quota = await _document(request, Quota)
-        limits = self._setting("quota", {})
-        limits[f"{quota.location}/{quota.name.lower()}"] = quota.limit
-        self._emulator.store.set("quota", limits)
-        return web.json_response(limits)
-
-    async def capacity(self, request: web.Request) -> web.Response:
-        """Set how many more VMs of a size can be had."""
-        row = (await _document(request, Capacity)).model_dump(by_alias=True)
-        same = ("vmSize", "location", "zone", "priority")
-        rows = [old for old in self._setting("capacity", []) if any(old[key] != row[key] for key in same)]
-        if row["count"] is not None:
-            rows.append(row)
-        self._emulator.store.set("capacity", rows)
-        return web.json_response(rows)
-
-    async def image(self, request: web.Request) -> web.Response:
-        """Add a marketplace image version."""
-        image = (await _document(request, Image)).model_dump()
-        self._emulator.store.set("images", [*self._setting("images", []), image])
-        return web.json_response(image, status=201)
 
     async def outside(self, request: web.Request) -> web.Response:
         """Let somebody else make an ARM request: what changes or deletes a resource behind a client's back."""
@@ -255,6 +196,16 @@ class Admin:
             return web.json_response(error.body(), status=error.status)
         return web.json_response(answer.body, status=answer.status)
 
+    async def snapshot(self, request: web.Request) -> web.Response:  # noqa: ARG002 (an aiohttp handler)
+        """Everything that is kept; it holds write-only values, so whoever has it should keep it to themselves."""
+        return web.Response(body=self._emulator.snapshot(), content_type="application/vnd.sqlite3")
+
+    async def restore(self, request: web.Request) -> web.Response:
+        """Go back to a snapshot."""
+        chunks = [chunk async for chunk in request.content.iter_any()]  # it may be larger than any ARM request
+        self._emulator.restore(b"".join(chunks))
+        return web.json_response(self._clock())
+
     async def cancel(self, request: web.Request) -> web.Response:
         """End a running operation as Canceled."""
         engine = self._emulator.engine
@@ -265,19 +216,13 @@ class Admin:
         engine.cancel(operation)
         return web.json_response({"id": operation.id, "status": operation.status})
 
-    async def settings(self, request: web.Request) -> web.Response:
-        """Set tunables of behaviour by name, such as {"serialisedWrites": "failed"}."""
-        document = await request.json()
-        if not isinstance(document, dict):
-            msg = "write an object of names and values"
-            raise ValueError(msg)  # noqa: TRY004 (what the guard turns into 400)
-        for name, value in document.items():
-            self._emulator.store.set(str(name), value)
-        return web.json_response(document)
 
-    def _setting(self, name: str, default: Any) -> Any:
-        value = self._emulator.store.settings.get(name, default)
-        return value.copy()
+def _taking(model: type[BaseModel], run: Callable[[Any], Any], method: str) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        asked = model.model_validate_json(await request.text())
+        return web.json_response(run(asked), status=201 if method == "POST" else 200)
+
+    return handler
 
 
 async def _document(request: web.Request, model: type[Model]) -> Model:

@@ -1,4 +1,4 @@
-"""The azure-emulator command: `serve` runs the server, `types` says what it knows and how deeply.
+"""The azure-emulator command: serve, admin, report, types, shell.
 
 Knows nothing of ARM.
 """
@@ -13,16 +13,25 @@ import signal
 import sys
 from pathlib import Path
 
+from azure_emulator import admin_client, report, scenario
+from azure_emulator.documents import DocumentError
 from azure_emulator.emulator import SUBSCRIPTION, Emulator
+from azure_emulator.guests import shell
 from azure_emulator.providers import PROVIDERS
+
+SCENARIO_DONE = "scenarioDone"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog="azure-emulator", description="An Azure Resource Manager server for one machine."
+        prog="azure-emulator",
+        description="An Azure Resource Manager server for one machine. It answers to az, Terraform, Ansible and the "
+        "SDKs as Azure does: with its types, rules, quotas, errors and durations.",
+        epilog="Begin with `azure-emulator serve`, open the address that it prints in a browser, and read "
+        "docs/emulator.md.",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the server until SIGTERM or SIGINT")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
@@ -45,12 +54,39 @@ def main(arguments: list[str] | None = None) -> int:
     serve.add_argument(
         "--http-port", type=int, metavar="PORT", help="listen here without TLS too, as IMDS does; 0 takes a free one"
     )
+    serve.add_argument(
+        "--guests",
+        type=Path,
+        metavar="DIR",
+        help="run virtual machines for real, with their disks and shares kept here",
+    )
+    serve.add_argument(
+        "--scenario", type=Path, metavar="FILE", help="begin with the quota, resources, people and faults of this file"
+    )
+    serve.add_argument("--restore", type=Path, metavar="FILE", help="begin with this snapshot (see `admin snapshot`)")
     serve.add_argument("--ready-file", type=Path, metavar="PATH", help="write the URL here as JSON once it answers")
+    entry = commands.add_parser("shell", help="open a shell inside a virtual machine that runs for real")
+    entry.add_argument("vm", metavar="VM", help="name or resource id of the virtual machine")
+    entry.add_argument("--guests", type=Path, metavar="DIR", required=True, help="the directory that `serve` was given")
+    entry.add_argument("--user", default="root", help="whose shell (default: %(default)s)")
+    entry.add_argument("words", metavar="COMMAND", nargs="*", help="run this instead of a login shell (after --)")
     commands.add_parser("types", help="list the resource types and how deeply each is emulated")
+    admin_client.add_commands(commands.add_parser("admin", help="look into a running emulator, and let things happen"))
+    report_parser = commands.add_parser("report", help="tables of what clients did: calls, refusals, critical path")
+    admin_client.add_arguments(report_parser)
+    report_parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="read this state instead of asking an emulator"
+    )
     options = parser.parse_args(arguments)
+    if options.command == "admin":
+        return admin_client.run(options)
+    if options.command == "report":
+        return report.run(options)
     if options.command == "types":
         print(types_table())
         return 0
+    if options.command == "shell":
+        return _shell(options)
     emulator = Emulator(
         speed=options.speed,
         state=options.state,
@@ -61,11 +97,26 @@ def main(arguments: list[str] | None = None) -> int:
         tls=options.tls,
         tls_names=tuple(options.tls_name or ()),
         http_port=options.http_port,
+        guests=options.guests,
     )
+    try:
+        _begin(emulator, options)
+    except (DocumentError, OSError, ValueError) as error:
+        print(f"azure-emulator: {error}", file=sys.stderr)
+        return 1
     if options.ca_file is not None:
         _write_atomically(options.ca_file, emulator.ca)
     asyncio.run(_serve(emulator, options.ready_file))
     return 0
+
+
+def _begin(emulator: Emulator, options: argparse.Namespace) -> None:
+    """What stands in files comes in once: a restart goes on with what has become of it."""
+    if options.restore is not None and not emulator.store.resources:
+        emulator.restore(options.restore.read_bytes())
+    if options.scenario is not None and not emulator.store.settings.get(SCENARIO_DONE):
+        scenario.start(emulator, options.scenario)
+        emulator.store.set(SCENARIO_DONE, True)
 
 
 async def _serve(emulator: Emulator, ready_file: Path | None) -> None:
@@ -75,9 +126,19 @@ async def _serve(emulator: Emulator, ready_file: Path | None) -> None:
         loop.add_signal_handler(number, stop.set)
     async with emulator:
         print(f"Azure Resource Manager is emulated at {emulator.url} (speed {emulator.clock.speed:g})", flush=True)
+        if emulator.guests is not None and emulator.guests.reason is not None:
+            print(f"Virtual machines boot without a guest: {emulator.guests.reason}", flush=True)
         if ready_file is not None:
             _write_atomically(ready_file, json.dumps({"url": emulator.url, "pid": os.getpid()}))
         await stop.wait()
+
+
+def _shell(options: argparse.Namespace) -> int:
+    try:
+        return shell.run(options.guests, options.vm, user=options.user, command=options.words)
+    except shell.ShellError as error:
+        print(f"azure-emulator: {error}", file=sys.stderr)
+        return 1
 
 
 def _write_atomically(path: Path, text: str) -> None:

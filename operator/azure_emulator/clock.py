@@ -66,6 +66,12 @@ class Clock:
         self._elapsed += seconds
         self._moved.set()
 
+    def reset(self, base: datetime, elapsed: float, speed: float) -> None:
+        """Show another time altogether, that of a snapshot."""
+        _require_not_negative(speed, "speed")
+        self.base, self._elapsed, self._speed, self._mark = base, elapsed, speed, self._monotonic()
+        self._moved.set()
+
     def at(self, elapsed: float) -> datetime:
         """Emulated wall time at so many seconds since the beginning."""
         return self.base + timedelta(seconds=elapsed)

@@ -102,11 +102,16 @@ class DirectoryAdmin:
         return [
             ("GET", "/emulator/directory", self.all),
             ("DELETE", "/emulator/directory/{id}", self.remove),
-            ("POST", "/emulator/applications", self.application),
-            ("POST", "/emulator/users", self.user),
-            ("POST", "/emulator/groups", self.group),
-            ("PUT", "/emulator/issuers", self.issuer),
             ("POST", "/emulator/tokens", self.token),
+        ]
+
+    def commands(self) -> list[tuple[str, str, type[Document], Callable[[Any], Any]]]:
+        """Routes for admin.py whose handlers take a checked document."""
+        return [
+            ("POST", "/emulator/applications", Application, self.application),
+            ("POST", "/emulator/users", User, self.user),
+            ("POST", "/emulator/groups", Group, self.group),
+            ("PUT", "/emulator/issuers", Issuer, self.issuer),
         ]
 
     async def all(self, request: web.Request) -> web.Response:  # noqa: ARG002 (an aiohttp handler)
@@ -118,9 +123,8 @@ class DirectoryAdmin:
         found = directory.remove(self._engine, request.match_info["id"])
         return web.Response(status=204 if found else 404)
 
-    async def application(self, request: web.Request) -> web.Response:
+    def application(self, asked: Application) -> dict[str, Any]:
         """Register an application; the answer is the only place that shows its secret."""
-        asked = await _read(request, Application)
         given = self._roles(asked.roles)
         entry = directory.add_application(
             self._engine, asked.display_name, app_id=asked.app_id, object_id=asked.object_id,
@@ -130,31 +134,28 @@ class DirectoryAdmin:
         if asked.secret or not asked.certificates:
             shown["secret"], _ = directory.add_secret(self._engine, entry.app_id, asked.secret)
         self._assign(entry, given)
-        return web.json_response(shown, status=201)
+        return shown
 
-    async def user(self, request: web.Request) -> web.Response:
+    def user(self, asked: User) -> dict[str, Any]:
         """Register a user."""
-        asked = await _read(request, User)
         given = self._roles(asked.roles)
         entry = directory.add_user(
             self._engine, asked.user_principal_name, name=asked.display_name, object_id=asked.object_id
         )
         self._assign(entry, given)
-        return web.json_response(_shown(entry), status=201)
+        return _shown(entry)
 
-    async def group(self, request: web.Request) -> web.Response:
+    def group(self, asked: Group) -> dict[str, Any]:
         """Register a group."""
-        asked = await _read(request, Group)
         given = self._roles(asked.roles)
         entry = directory.add_group(
             self._engine, asked.display_name, asked.members, object_id=asked.object_id
         )  # fmt: skip
         self._assign(entry, given)
-        return web.json_response(_shown(entry), status=201)
+        return _shown(entry)
 
-    async def issuer(self, request: web.Request) -> web.Response:
+    def issuer(self, asked: Issuer) -> dict[str, Any]:
         """Register the keys, or the CA, of an issuer whose discovery document cannot be read otherwise."""
-        asked = await _read(request, Issuer)
         if asked.jwks is not None and not isinstance(asked.jwks.get("keys"), list):
             msg = 'jwks is a JSON Web Key Set; write {"keys": [...]}, as the issuer\'s jwks_uri answers'
             raise ValueError(msg)
@@ -163,7 +164,7 @@ class DirectoryAdmin:
         if row:
             known[asked.issuer] = row
         self._engine.store.set(ISSUERS, known)
-        return web.json_response(known)
+        return known
 
     async def token(self, request: web.Request) -> web.Response:
         """A token of anybody in the directory, without a password: for trying what a user may do."""

@@ -19,6 +19,8 @@ from azure_emulator import admin, graph, login, server
 from azure_emulator.clock import Clock
 from azure_emulator.engine import Engine
 from azure_emulator.faults import Faults
+from azure_emulator.guests.manager import SandboxGuests
+from azure_emulator.page import Page
 from azure_emulator.providers import PROVIDERS
 from azure_emulator.store import Store
 from azure_emulator.tls import Authority
@@ -52,6 +54,8 @@ class Emulator:
         Host names beside localhost that the certificate is for.
     http_port
         Where to listen without TLS as well, as IMDS does; None: nowhere.
+    guests
+        Directory of guests, where VMs run for real; None: nothing runs in them.
 
     Examples
     --------
@@ -72,6 +76,7 @@ class Emulator:
         tls: bool = False,
         tls_names: tuple[str, ...] = (),
         http_port: int | None = None,
+        guests: Path | None = None,
     ) -> None:
         self.host = host
         self.port = port
@@ -87,6 +92,7 @@ class Emulator:
             speed=speed if speed is not None else kept.get("speed", 1.0),
         )
         self.faults = Faults(self.store)
+        self.guests = SandboxGuests(guests) if guests is not None else None
         self.engine = Engine(
             store=self.store,
             clock=self.clock,
@@ -94,6 +100,7 @@ class Emulator:
             subscriptions=subscriptions,
             tenant=tenant,
             seed=self.store.settings.get("seed", seed),
+            guests=self.guests,
         )
         self.store.set("seed", self.engine.seed)
         self.bearers = login.Bearers(self)
@@ -138,10 +145,30 @@ class Emulator:
         self.store.set("clock", {"base": clock.base.isoformat(), "elapsed": clock.elapsed, "speed": clock.speed})
         self.store.commit()
 
+    def snapshot(self) -> bytes:
+        """Everything that is kept, the time included."""
+        self.engine.settle()
+        self.commit()
+        return self.store.snapshot()
+
+    def restore(self, content: bytes) -> None:
+        """Go back to a snapshot; ValueError for what is none, and while guests run, which have no snapshot."""
+        if self.guests is not None:
+            msg = "an emulator with guests cannot be restored while it runs: start a new one with --restore"
+            raise ValueError(msg)
+        self.store.restore(content)
+        kept = self.store.settings["clock"]
+        self.clock.reset(datetime.fromisoformat(kept["base"]), kept["elapsed"], kept["speed"])
+        self.engine.seed = self.store.settings["seed"]
+        self.faults = Faults(self.store)
+        self.engine.reload()
+        self.bearers = login.Bearers(self)
+        self.commit()
+
     async def start(self) -> None:
         """Listen."""
         app = web.Application(client_max_size=server.MAX_BODY + 1)
-        rooms = (admin.Admin(self), login.Login(self), graph.Graph(self), self.front)
+        rooms = (admin.Admin(self), Page(self), login.Login(self), graph.Graph(self), self.front)
         app.add_routes([route for room in rooms for route in room.routes()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
@@ -152,9 +179,14 @@ class Emulator:
             self.store.commit()  # whoever trusts the authority from now on must not lose it
         await web.TCPSite(runner, self.host, self.port, ssl_context=context).start()
         self.port = int(runner.addresses[0][1])
+        if self.tls:
+            # Vaults are served here too; without TLS no client of theirs would come.
+            self.engine.own_settings["vaultDns"] = f"vault.{self.url.removeprefix('https://')}"
         if self.http_port is not None:
             await web.TCPSite(runner, self.host, self.http_port).start()
             self.http_port = int(runner.addresses[1][1])
+        if self.guests is not None:
+            await self.guests.open(self.engine, self.host, self.port)
         self._ticking = asyncio.create_task(self._tick())
 
     async def stop(self) -> None:
@@ -163,8 +195,16 @@ class Emulator:
             self._ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticking
+        if self.guests is not None:
+            await self.guests.close()
         if self._runner is not None:
+            handlers = self._runner.server.connections if self._runner.server is not None else []
+            transports = [handler.transport for handler in handlers]
             await self._runner.cleanup()
+            for transport in transports:
+                # A client that hung up without TLS's farewell would otherwise be waited for, half a minute long.
+                if transport is not None:
+                    transport.abort()
         self.commit()
         self.store.close()
 

@@ -24,6 +24,7 @@ from azure_emulator.arm_path import RESOURCE_GROUP, RESOURCES, ArmPath, parse
 from azure_emulator.clock import Clock
 from azure_emulator.errors import ArmError
 from azure_emulator.following import follow, retry_after
+from azure_emulator.late import LateView
 from azure_emulator.shapes import Shapes
 from azure_emulator.store import Operation, Resource, Store, resource_ids
 from azure_emulator.types import (
@@ -81,6 +82,9 @@ class Engine:
         guests: Guests | None = None,
     ) -> None:
         self.store = store
+        self.store.now = lambda: self.now
+        # Settings that come from where the emulator is reached; not kept, because it may be elsewhere next time.
+        self.own_settings: dict[str, Any] = {}
         self.shapes = Shapes()
         self.guests: Guests = guests or NoGuests()
         self.clock = clock
@@ -120,9 +124,15 @@ class Engine:
         self.pending: Counter[str] = Counter()
         self._due: list[tuple[float, int, str]] = []
         self._count = 0
-        for operation in store.operations.values():
+        self.reload()
+
+    def reload(self) -> None:
+        """Take in what runs, at the start and when the store holds something else than before."""
+        self._due.clear()
+        for operation in self.store.operations.values():
             if operation.running:
                 self._schedule(operation)
+        self.late = LateView(self)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -156,8 +166,8 @@ class Engine:
         return str(uuid.UUID(bytes=hashlib.sha256(f"{self.seed}|guid|{count}".encode()).digest()[:16], version=4))
 
     def setting(self, name: str, default: Any = None) -> Any:
-        """A tunable that the admin API may have set."""
-        return self.store.settings.get(name, default)
+        """A tunable: as it was set, or as this emulator's address makes it, or as Azure has it."""
+        return self.store.settings.get(name, self.own_settings.get(name, default))
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -689,6 +699,7 @@ class Engine:
         operation = Operation(
             id=self.guid(), resource=resource.id, type=resource.type, verb=verb, start=self.now,
             end=self.now + seconds, location=self.location_of(resource), api_version=api_version,
+            refers=sorted({resource.parent.lower()} | resource_ids(resource.body)),
         )  # fmt: skip
         if self.planned_end is not None:
             (operation.ends, operation.leaves), self.planned_end = self.planned_end, None

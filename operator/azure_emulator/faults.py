@@ -9,10 +9,10 @@ import fnmatch
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from azure_emulator.arm_path import ArmPath
-from azure_emulator.documents import Document, sentence
+from azure_emulator.documents import Document
 from azure_emulator.errors import ArmError
 from azure_emulator.store import Store
 
@@ -145,12 +145,8 @@ class Faults:
         self._store = store
         self._faults = [Fault.model_validate(document) for document in store.settings.get("faults", [])]
 
-    def add(self, document: Any) -> Fault:
-        """Add a line, given as the admin API takes it; ValueError says what to write instead."""
-        try:
-            fault = Fault.model_validate(document)
-        except ValidationError as error:
-            raise ValueError(sentence(error)) from error
+    def add(self, fault: Fault) -> Fault:
+        """Add a line."""
         count = self._store.settings.get("faultCount", 0) + 1
         self._store.set("faultCount", count)
         fault.id, fault.hits = count, 0

@@ -19,8 +19,8 @@ from azure_emulator.types import Call, ResourceType
 TAGS_ALLOWED = 50
 
 _TOP_LEVEL = frozenset({
-    "id", "name", "type", "etag", "eTag", "systemData", "location", "extendedLocation", "tags", "properties", "sku", "kind",
-    "identity", "zones", "plan", "managedBy", "scale", "resources", "placement", "apiVersion", "metadata",
+    "id", "name", "type", "etag", "eTag", "systemData", "location", "extendedLocation", "tags", "properties", "sku",
+    "kind", "identity", "zones", "plan", "managedBy", "scale", "resources", "placement", "apiVersion", "metadata",
 })  # fmt: skip
 _FROM_THE_URL = ("id", "name", "type", "etag", "systemData")
 
@@ -186,7 +186,8 @@ def whole_number(query: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal():
         plain = name.lstrip("$")
         raise errors.bad_request(
-            f"Invalid{plain[:1].upper()}{plain[1:]}InQueryString", f"Invalid {name} '{text}' specified in the query string."
+            f"Invalid{plain[:1].upper()}{plain[1:]}InQueryString",
+            f"Invalid {name} '{text}' specified in the query string.",
         )
     return int(text)
 

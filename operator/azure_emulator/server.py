@@ -23,6 +23,7 @@ from azure_emulator.arm_path import ArmPath, parse
 from azure_emulator.engine import action_of
 from azure_emulator.errors import ArmError
 from azure_emulator.login import authenticate, base_url
+from azure_emulator.page import Page
 from azure_emulator.throttling import Throttling
 from azure_emulator.types import SOMEBODY, Answer, Call, DataCall, Principal
 
@@ -70,7 +71,9 @@ class Front:
         return [web.route("*", "/{path:(?s:.*)}", self.arm)]
 
     async def arm(self, request: web.Request) -> web.StreamResponse:
-        """Any ARM request."""
+        """Any ARM request, or a browser's that comes to see what goes on."""
+        if Page.is_wanted(request):
+            return Page.index()
         exchange = Exchange(request, parse(request.path))
         try:
             content = await request.read()

@@ -19,6 +19,7 @@ from azure_emulator.arm_path import parent_of
 
 # The request log kept in memory and on disk is bounded: an operator that runs for days would otherwise fill both.
 REQUESTS_KEPT = 200_000
+STATE_FILE = "azure.sqlite3"
 
 _SCHEMA = """
 create table if not exists resources (key text primary key, document text not null) without rowid;
@@ -98,6 +99,8 @@ class Operation:
     leaves: str | None = None
     # The body to go back to if an update fails; None for a creation.
     before: dict[str, Any] | None = None
+    # Keys of what its resource refers to, itself part of: what the operation may have waited for.
+    refers: list[str] = field(default_factory=list)
     # Children written by the same request, whose state follows this operation.
     along: list[str] = field(default_factory=list)
     # Input of the operation that its end needs, and the output of an action.
@@ -108,6 +111,14 @@ class Operation:
     def running(self) -> bool:
         """Whether it has not ended."""
         return self.status == "InProgress"
+
+    def document(self) -> dict[str, Any]:
+        """As the admin API shows it; what will go wrong is told when it has."""
+        return {
+            "id": self.id, "resourceId": self.resource, "type": self.type, "verb": self.verb,
+            "startSeconds": self.start, "endSeconds": self.end, "status": self.status,
+            "code": (self.failure or {}).get("code") if not self.running else None, "refersTo": self.refers,
+        }  # fmt: skip
 
 
 class Store:
@@ -187,6 +198,10 @@ class Store:
         """Resources whose bodies name that id, oldest first."""
         return [self.resources[key] for key in self._referrers.get(resource_id.lower(), ())]
 
+    def references(self, resource_id: str) -> set[str]:
+        """Keys of what the body of a resource names."""
+        return self._references.get(resource_id.lower(), set())
+
     def addresses(self, subnet_id: str) -> dict[str, str]:
         """Private addresses in use in a subnet, with the key of the resource that holds each."""
         return self._addresses.get(subnet_id.lower(), {})
@@ -261,7 +276,10 @@ class Store:
                 else:
                     self._replace(database, "operations", "id", identity, asdict(operation))
             for name in self._dirty_settings:
-                self._replace(database, "settings", "name", name, self.settings[name])
+                if name in self.settings:
+                    self._replace(database, "settings", "name", name, self.settings[name])
+                else:
+                    database.execute("delete from settings where name = ?", (name,))
             database.executemany(
                 "insert or replace into requests values (?, ?)",
                 [(entry["sequence"], json.dumps(entry)) for entry in self._new_requests],
@@ -283,15 +301,62 @@ class Store:
         statement = f"insert or replace into {table} ({column}, document) values (?, ?)"  # noqa: S608 (own names)
         database.execute(statement, (key, json.dumps(document)))
 
+    def snapshot(self) -> bytes:
+        """Everything that is kept, as the bytes of a database file."""
+        with sqlite3.connect(":memory:") as database:
+            database.executescript(_SCHEMA)
+            database.executemany(
+                "insert into resources values (?, ?)",
+                ((key, json.dumps(asdict(resource))) for key, resource in self.resources.items()),
+            )
+            database.executemany(
+                "insert into operations values (?, ?)",
+                ((key, json.dumps(asdict(operation))) for key, operation in self.operations.items()),
+            )
+            database.executemany(
+                "insert into settings values (?, ?)", ((key, json.dumps(value)) for key, value in self.settings.items())
+            )
+            database.executemany(
+                "insert into requests values (?, ?)", ((one["sequence"], json.dumps(one)) for one in self.requests)
+            )
+            database.commit()
+            return database.serialize()
+
+    def restore(self, content: bytes) -> None:
+        """Take in a snapshot in place of everything that is there; ValueError for what is none."""
+        with sqlite3.connect(":memory:") as database:
+            try:
+                database.deserialize(content)
+                database.execute("select key, document from resources limit 1")
+            except sqlite3.DatabaseError as error:
+                msg = "this is no snapshot of an emulator"
+                raise ValueError(msg) from error
+            for resource in list(self.resources.values()):
+                self.remove(resource)
+            self._dirty_operations |= set(self.operations)
+            self._dirty_settings |= set(self.settings)
+            self.operations.clear()
+            self.settings.clear()
+            self.requests.clear()
+            self._read(database)
+        self._dirty_resources |= set(self.resources)
+        self._dirty_operations |= set(self.operations)
+        self._dirty_settings |= set(self.settings)
+        self._new_requests = list(self.requests)
+
     def _open(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        path = directory / "azure.sqlite3"
+        path = directory / STATE_FILE
         path.touch(mode=0o600)  # write-only values such as customData are in here
         database = sqlite3.connect(path)
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = off")
         database.executescript(_SCHEMA)
         self._database = database
+        self._read(database)
+        self._dirty_resources.clear()
+
+    def _read(self, database: sqlite3.Connection) -> None:
         rows = [Resource(**json.loads(text)) for (text,) in database.execute("select document from resources")]
         for resource in sorted(rows, key=lambda row: (row.created, row.id.count("/"), row.id)):
             self.save(resource)
@@ -305,7 +370,6 @@ class Store:
             (REQUESTS_KEPT,),
         ):
             self.requests.append(json.loads(text))
-        self._dirty_resources.clear()
 
 
 def resource_ids(value: Any) -> set[str]:

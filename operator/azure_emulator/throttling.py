@@ -43,7 +43,8 @@ class Bucket:
 
     def fill(self, now: float) -> None:
         """Bring it up to date."""
-        self.level = min(self.size, self.level + (now - self.since) * self.per_second)
+        passed = max(0.0, now - self.since)  # a restored snapshot takes the clock back
+        self.level = min(self.size, self.level + passed * self.per_second)
         self.since = now
 
     @property

@@ -25,7 +25,8 @@ class Protocol:
     """How a resource provider tells a client to follow an operation.
 
     Paths are relative to the subscription, or begin with {resource}, and take {namespace}, {location}, {id}; None where
-    the provider does not send that header. `retry_after` is what it sends at speed 1, None where recordings show no such header.
+    the provider does not send that header. `retry_after` is what it sends at speed 1, None where recordings show no
+    such header.
     """
 
     name: str
@@ -360,6 +361,7 @@ class Execution:
     error: str = ""
     start: float = 0.0
     end: float = 0.0
+    timed_out: bool = False  # it was ended because it took longer than it may
 
 
 class Guests(Interface):

@@ -193,7 +193,7 @@ async def test_somebody_changes_and_deletes_behind_our_back(http, admin):
         ("quota", {"location": "mars", "name": "cores", "limit": 1}, "location: there is no region 'mars'"),
         ("capacity", {"vmSize": "x"}, "count: Field required"),
         ("clock", {"speed": -1}, "speed: Input should be greater than or equal to 0"),
-        ("settings", [], "write an object of names and values"),
+        ("settings", [], "Input should be an object"),
     ],
 )
 async def test_bad_admin_requests_are_answered_with_a_sentence(admin, path, body, sentence):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import random
 
@@ -179,7 +180,7 @@ async def test_sizes_depths_types_and_tricks(http):
     async def put(data, path=url, **more):
         sent = {**http.headers, "Content-Type": "application/json", **more}
         async with http.session.put(
-            aiohttp.client.URL(f"{path}?api-version=2024-01-01", encoded=True), data=data, headers=sent
+            aiohttp.client.URL(f"{path}?api-version=2024-01-01", encoded=True), data=io.BytesIO(data), headers=sent
         ) as response:
             return response.status, (await response.json())["error"]["code"]
 

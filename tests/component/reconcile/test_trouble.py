@@ -12,6 +12,7 @@ from collections import Counter
 
 import pytest
 
+from azure_emulator.faults import Fault
 from hpc_operator.arm import Handle
 from hpc_operator.azure import operations, transport
 from hpc_operator.kubernetes_host import host
@@ -65,7 +66,7 @@ async def restart(world):
 
 
 def fault(world, method, path, **effect):
-    return world.emulator.faults.add({"method": method, "path": path, **effect})
+    return world.emulator.faults.add(Fault.model_validate({"method": method, "path": path, **effect}))
 
 
 def known(reason):
