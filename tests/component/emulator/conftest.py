@@ -21,6 +21,7 @@ from azure.mgmt.netapp import NetAppManagementClient
 from azure.mgmt.network import NetworkManagementClient
 from azure.mgmt.privatedns import PrivateDnsManagementClient
 from azure.mgmt.quota import QuotaMgmtClient
+from azure.mgmt.resource.deployments import DeploymentsMgmtClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 from azure.mgmt.storage import StorageManagementClient
 from azure.mgmt.storagecache import StorageCacheManagementClient
@@ -58,6 +59,7 @@ class Clients:
             )  # fmt: skip
 
         self.resources = client(ResourceManagementClient)
+        self.deployments = client(DeploymentsMgmtClient)
         self.network = client(NetworkManagementClient)
         self.compute = client(ComputeManagementClient)
         self.storage = client(StorageManagementClient)

@@ -72,6 +72,12 @@ def _create(call: Call) -> Answer | None:
         )
     if not nested:
         check(request)
+    earlier = request.properties.get("onErrorDeployment")
+    if earlier and run.to_roll_back_to(engine, call.path.text, earlier) is None:
+        raise errors.bad_request(
+            "InvalidOnErrorDeployment",  # the code is an assumption
+            f"The deployment '{call.path.name}' cannot roll back on an error: there is no such successful deployment.",
+        )
     if existing is None:
         _make_room(engine, call)
     change = engine.plan(call.path.text, {"tags": request.tags}, seconds=ACCEPT_SECONDS)
@@ -271,7 +277,7 @@ def _properties(engine: Engine, memory: Mapping[str, Any], state: str) -> dict[s
         "mode": memory["mode"],
         "debugSetting": memory.get("debugSetting"),
         "validationLevel": memory.get("validationLevel"),
-        "onErrorDeployment": memory.get("onErrorDeployment"),
+        "onErrorDeployment": _roll_back(memory),
         "provisioningState": state,
         "timestamp": engine.clock.iso(ended),
         "duration": dates.span(ended - memory["started"]),
@@ -284,6 +290,15 @@ def _properties(engine: Engine, memory: Mapping[str, Any], state: str) -> dict[s
     if state in ("Succeeded", "Failed", "Canceled"):
         shown["outputResources"] = [{"id": found} for found in _written(engine, memory)]
     return {name: value for name, value in shown.items() if value is not None and (value or name != "parameters")}
+
+
+def _roll_back(memory: Mapping[str, Any]) -> dict[str, Any] | None:
+    asked = memory.get("onErrorDeployment")
+    if not asked:
+        return None
+    name = memory.get("rolledBackTo") or asked.get("deploymentName")
+    state = "NotSpecified" if "rolledBackTo" not in memory else "Failed" if "rollBackError" in memory else "Accepted"
+    return {**asked, **({"deploymentName": name} if name else {}), "provisioningState": state}
 
 
 def _providers(engine: Engine, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,8 @@ Knows the engine, but writes nothing.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -304,8 +306,25 @@ def _secret(engine: Engine, principal: Principal, reference: Mapping[str, Any]) 
 # -- what resource providers say beforehand ----------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def without_trace(engine: Engine) -> Iterator[None]:
+    """Take back what checks of writes that are not made have counted, such as capacity that they took."""
+    before = copy.deepcopy(engine.store.settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if engine.store.settings[name] != value:
+                engine.store.set(name, value)
+
+
 def check(request: Request) -> None:
     """Refuse what can be known to fail: rights, types, and what resource providers find wrong with a body."""
+    with without_trace(request.engine):
+        _check(request)
+
+
+def _check(request: Request) -> None:
     refusals: list[dict[str, Any]] = []
     unauthorized: list[str] = []
     for item, body in written(request):
@@ -336,8 +355,8 @@ def check(request: Request) -> None:
             f"The tracking id is '{request.engine.guid()}'. See inner errors for details.",
             details=refusals,
         )
-    for nested in inside(request):
-        check(nested)
+    for deeper in inside(request):
+        _check(deeper)
 
 
 def written(request: Request) -> Iterator[tuple[Item, dict[str, Any] | None]]:

@@ -21,7 +21,14 @@ from azure_emulator.providers.deployments import hashing
 from azure_emulator.providers.deployments.language import ExpressionError
 from azure_emulator.providers.deployments.preparation import Request, place_of
 from azure_emulator.providers.deployments.scope import Scope
-from azure_emulator.providers.deployments.template import Item, Source, Template, expression_error, violation
+from azure_emulator.providers.deployments.template import (
+    DEPLOYMENTS,
+    Item,
+    Source,
+    Template,
+    expression_error,
+    violation,
+)
 from azure_emulator.types import Principal
 
 if TYPE_CHECKING:
@@ -328,6 +335,34 @@ class Run:
         self.operation.failure = {
             "status": errors.CONFLICT, "code": code, "target": self.resource.id, "message": message, "details": details,
         }  # fmt: skip
+        self._roll_back()
+
+    def _roll_back(self) -> None:
+        """Deploy again what was deployed before, if that was asked for; the other deployment tells what came of it."""
+        wanted = self.memory.get("onErrorDeployment")
+        earlier = to_roll_back_to(self.engine, self.resource.id, wanted) if wanted else None
+        if earlier is None:
+            return
+        memory = earlier.internal["deployment"]
+        parameters = {name: {"value": value} for name, value in memory["parameters"].items()}
+        properties = {"mode": memory["mode"], "template": memory["template"], "parameters": parameters}
+        body = {"properties": properties, **({"location": memory["location"]} if memory["location"] else {})}
+        self.memory["rolledBackTo"] = earlier.name
+        try:
+            self.engine.request(self.principal, "PUT", earlier.id, body, api_version=memory["apiVersion"])
+        except ArmError as error:
+            self.memory["rollBackError"] = error.error()
+
+
+def to_roll_back_to(engine: Engine, deployment_id: str, wanted: Mapping[str, Any]) -> Resource | None:
+    """The deployment that `onErrorDeployment` means: the one of that name, or the last that succeeded."""
+    scope = parse(deployment_id).scope
+    known = [one for one in engine.store.children(scope, DEPLOYMENTS) if one.state == SUCCEEDED]
+    if str(wanted.get("type")).lower() == "specificdeployment":
+        name = str(wanted.get("deploymentName")).lower()
+        return next((one for one in known if one.name.lower() == name), None)
+    others = [one for one in known if one.key != deployment_id.lower()]
+    return max(others, key=lambda one: one.changed, default=None)
 
 
 def left_over(engine: Engine, group: str, kept: set[str]) -> list[Resource]:

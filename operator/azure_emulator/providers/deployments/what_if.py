@@ -13,7 +13,7 @@ from azure_emulator.arm_path import parse
 from azure_emulator.errors import ArmError
 from azure_emulator.providers.deployments.functions import equal
 from azure_emulator.providers.deployments.language import ExpressionError, NotYetKnownError, is_expression, member
-from azure_emulator.providers.deployments.preparation import Request, nested
+from azure_emulator.providers.deployments.preparation import Request, nested, without_trace
 from azure_emulator.providers.deployments.run import Asking, left_over
 from azure_emulator.providers.deployments.template import Item
 
@@ -27,7 +27,8 @@ Change = dict[str, Any]
 
 def changes(request: Request, *, ids_only: bool) -> list[Change]:
     """All changes, those of nested templates included."""
-    found = list(_changes(request, ids_only=ids_only))
+    with without_trace(request.engine):
+        found = list(_changes(request, ids_only=ids_only))
     if request.at_group:
         found.extend(_others(request, {change["resourceId"].lower() for change in found}, ids_only=ids_only))
     return found
@@ -50,6 +51,7 @@ def _nested(request: Request, item: Item, *, ids_only: bool) -> Iterator[Change]
     except ExpressionError:
         yield {
             "resourceId": item.id,
+            **({"symbolicName": item.symbol} if item.symbol is not None else {}),
             "changeType": "Unsupported",
             "unsupportedReason": (
                 f"Changes to the resource declared at '{item.source.text}' on line 1 and column {item.source.column} "
