@@ -12,6 +12,8 @@ from azure_emulator.store import Resource
 from azure_emulator.types import Action, Answer, Call, Change, Patch, Verb
 
 SMALLEST_SUBNET = 26
+FEATURES = ("disableCopyPaste", "enableTunneling", "enableIpConnect", "enableShareableLink", "enableFileCopy",
+            "enableKerberos", "enableSessionRecording")  # fmt: skip
 SKUS = ("Basic", "Standard", "Premium", "Developer")
 # Scale units can be chosen from Standard up (azure-docs, bastion configuration settings).
 FEWEST_UNITS, MOST_UNITS = 2, 50
@@ -96,7 +98,7 @@ TYPE = replace(
     put=put(480),
     patch=Patch(seconds=60, status=202, allowed=frozenset({"tags", "identity"})),
     delete=Verb(seconds=240),
-    defaults={"sku": {"name": "Standard"}},
+    defaults={"sku": {"name": "Standard"}, **{f"properties.{name}": False for name in FEATURES}},
     read_only=("properties.dnsName",),
     delete_first=40,
     actions={"getActiveSessions": Action(run=_no_sessions), "getShareableLinks": Action(run=_no_sessions)},

@@ -273,6 +273,7 @@ TYPES = (
         required=("properties.subnet.id",),
         read_only=("properties.resourceGuid",),
         immutable=("properties.subnet.id",),
+        linked_action="join/action",
         separate=True,
         delete_first=35,
         check=_check_outbound,

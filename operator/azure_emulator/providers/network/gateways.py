@@ -376,7 +376,6 @@ TYPES = (
         read_only=("properties.resourceGuid", "properties.inboundDnsForwardingEndpoint",
                    "properties.bgpSettings.bgpPeeringAddresses"),
         immutable=("properties.gatewayType", "properties.vpnType", "properties.vpnGatewayGeneration"),
-        linked_action="join/action",
         holds=in_use("Virtual network gateway", GATEWAY_IN_USE, CONNECTION),
         delete_first=40,
         actions={
@@ -394,7 +393,6 @@ TYPES = (
         name=LOCAL_GATEWAY,
         put=put(8),
         read_only=("properties.resourceGuid",),
-        linked_action="join/action",
         holds=in_use("Local network gateway", LOCAL_IN_USE, CONNECTION),
         delete_first=60,
         check=_check_local,

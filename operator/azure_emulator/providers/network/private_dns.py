@@ -232,6 +232,7 @@ TYPES = (
             "properties.numberOfVirtualNetworkLinks", "properties.numberOfVirtualNetworkLinksWithRegistration",
             "properties.internalId",
         ),
+        linked_action="join/action",
         delete_first=60,
         accepted=_zone_accepted,
         check_delete=_refuse_linked_zone,

@@ -260,7 +260,8 @@ TYPES = (
         put=put(4),
         # Basic addresses were retired on 2025-09-30, so Standard is what one gets.
         defaults={"sku": {"name": "Standard", "tier": "Regional"}, "properties.publicIPAddressVersion": "IPv4",
-                  "properties.idleTimeoutInMinutes": 4, "properties.ipTags": []},
+                  "properties.idleTimeoutInMinutes": 4, "properties.ipTags": [],
+                  "properties.ddosSettings": {"protectionMode": "VirtualNetworkInherited"}},
         read_only=("properties.ipAddress", "properties.ipConfiguration", "properties.natGateway",
                    "properties.resourceGuid", "properties.dnsSettings.fqdn"),
         immutable=("sku.name", "zones", "properties.publicIPAddressVersion", "properties.publicIPPrefix.id"),
