@@ -67,6 +67,11 @@ TUNABLES: Mapping[str, Tunable] = {
     "serialisedWrites": Tunable(
         (str,), "refused", "A second write under a virtual network or NetApp account: refused (409) or failed (at the end "
         "of its operation)."),
+    "registeringSeconds": Tunable(NUMBER, 45.0, "How long registering a resource provider takes."),
+    "unregisteringSeconds": Tunable(NUMBER, 30.0, "How long unregistering one takes."),
+    "activityLogDelaySeconds": Tunable(NUMBER, 0.0, "How long events stay unseen in the activity log."),
+    "budgetsNeedETag": Tunable((bool,), False, "Whether an update of a budget without its eTag is refused."),
+    "exportsNeedETag": Tunable((bool,), False, "Whether an update of a cost export without its eTag is refused."),
     "policyEffectSeconds": Tunable(NUMBER, 0.0, "How long a policy assignment takes to work."),
     "asyncValidation": Tunable((bool,), False, "Whether validating a deployment answers 202 and a Location."),
     "deploymentQuota": Tunable((int,), 800, "Deployments that a scope keeps."),

@@ -38,6 +38,9 @@ def cases():
 # What no installed client writes: Azure's other clients (az, Terraform, ARM templates) do.
 NOT_IN_AN_SDK = {
     "Microsoft.Authorization/policyExemptions",
+    "Microsoft.Insights/components",
+    "Microsoft.Insights/diagnosticSettings",
+    "Microsoft.OperationsManagement/solutions",
     "Microsoft.Management/managementGroups",
 }
 
