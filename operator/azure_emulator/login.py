@@ -20,6 +20,7 @@ from azure_emulator import errors, tokens
 from azure_emulator.errors import ArmError
 from azure_emulator.federation import Federation, LoginError
 from azure_emulator.providers import directory
+from azure_emulator.providers.compute import images
 from azure_emulator.providers.directory import Entry
 from azure_emulator.rights import access
 from azure_emulator.tokens import InvalidTokenError, SigningKey, Token
@@ -64,6 +65,7 @@ class Login:
             ("GET", "/metadata/identity/oauth2/token", self.managed_identity),
             ("GET", "/msi/token", self.app_service_identity),
             ("GET", "/metadata/endpoints", self.endpoints),
+            ("GET", "/aliases.json", self.aliases),
             ("POST", "/{tenant}/oauth2/v2.0/token", self.token),
             ("POST", "/{tenant}/oauth2/token", self.token),
             ("GET", "/{tenant}/v2.0/.well-known/openid-configuration", self.discovery),
@@ -256,6 +258,10 @@ class Login:
         document = _endpoints(base_url(request), self._emulator.tenant)
         older = request.query.get("api-version", "") < "2022-09-01"
         return web.json_response([document] if older else document)
+
+    async def aliases(self, request: web.Request) -> web.Response:  # noqa: ARG002 (an aiohttp handler)
+        """Which images az means by names such as Ubuntu2204."""
+        return web.json_response(images.alias_document())
 
 
 class Bearers:

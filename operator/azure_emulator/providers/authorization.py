@@ -50,8 +50,10 @@ def refuse_unauthorized(call: Call, action: str) -> None:
     scope = (path.text if path.is_resource else path.parent) or "/"
     if _shows_what_is_theirs(call):
         # Lists leave out what one may not read; it takes a role somewhere below to get one at all.
-        wanted = "*" if path.type_name.lower() in _SUBSCRIPTION_READS else action
-        allowed = _has_any_role(call) if wanted == "*" else access.reaches(engine, principal, action, scope)
+        if path.type_name.lower() in _SUBSCRIPTION_READS | _EVERYTHING:
+            allowed = access.has_any_role(engine, principal, path.subscription or "")
+        else:
+            allowed = access.reaches(engine, principal, action, scope)
     else:
         allowed = access.allows(engine, principal, action, scope, facts=_facts(call, action))
     if not allowed:
@@ -79,14 +81,6 @@ def _shows_what_is_theirs(call: Call) -> bool:
     if key in _SUBSCRIPTION_READS:
         return True
     return not call.path.is_resource and (key in call.engine.types or key in _EVERYTHING)
-
-
-def _has_any_role(call: Call) -> bool:
-    engine, subscription = call.engine, f"/subscriptions/{call.path.subscription}"
-    return any(
-        roles.is_within(engine, grant.scope, subscription) or roles.is_within(engine, subscription, grant.scope)
-        for grant in access.grants(engine, call.principal.object_id)
-    )
 
 
 def _facts(call: Call, action: str) -> Facts:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from azure_emulator.arm_path import parse
+from azure_emulator.engine import action_of
 from azure_emulator.providers import directory
 from azure_emulator.rights import conditions, roles
 from azure_emulator.rights.conditions import Facts
@@ -80,6 +82,17 @@ def reaches(engine: Engine, principal: Principal, action: str, scope: str) -> bo
     )
 
 
+def has_any_role(engine: Engine, principal: Principal, subscription: str) -> bool:
+    """Whether somebody has a role in a subscription, above it or below it: then it shows in lists."""
+    if not is_on(engine) or principal == SOMEBODY:
+        return True
+    scope = f"/subscriptions/{subscription}"
+    return any(
+        roles.is_within(engine, grant.scope, scope) or roles.is_within(engine, scope, grant.scope)
+        for grant in grants(engine, principal.object_id)
+    )
+
+
 def readable(engine: Engine, principal: Principal, found: list[Resource]) -> list[Resource]:
     """Those of some resources that somebody may read."""
     if not is_on(engine) or principal == SOMEBODY:
@@ -87,7 +100,7 @@ def readable(engine: Engine, principal: Principal, found: list[Resource]) -> lis
     given = grants(engine, principal.object_id)
     shown = []
     for resource in found:
-        action = f"{resource.type}/read"
+        action = action_of("GET", parse(resource.id))
         fitting = (grant for grant in given if roles.is_within(engine, resource.id, grant.scope))
         if any(_covers(grant, action, Facts(action), data=False) for grant in fitting):
             shown.append(resource)

@@ -107,6 +107,14 @@ async def test_the_older_endpoint_writes_numbers_as_strings(http):
     assert int(granted["expires_on"]) > time.time()
 
 
+async def test_the_image_aliases_are_where_the_cloud_says(http):
+    async with http.session.get(f"{http.emulator.url}/metadata/endpoints?api-version=2022-09-01") as response:
+        where = (await response.json())["vmImageAliasDoc"]
+    async with http.session.get(where) as response:
+        aliases = (await response.json())["outputs"]["aliases"]["value"]
+    assert aliases["Linux"]["Ubuntu2204"]["version"] == "latest"
+
+
 async def test_a_secret_opens(application, strict):
     secret = application["secret"]
     status, granted = await login(strict, client_id=application["appId"], client_secret=secret)

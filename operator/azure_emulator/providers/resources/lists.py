@@ -94,6 +94,7 @@ def resources(call: Call) -> Answer:
         for resource in _candidates(engine, scope, expression)
         if _is_tracked(engine, resource) and matches(resource, expression)
     ]
+    found = engine.screened(call, found)
     # ARM leaves the tags out of lists that were asked for by tag (SDK documentation).
     asked_by_tag = expression is not None and any(one.name in _TAGS for one in odata.comparisons(expression))
     start = rules.whole_number(call.query, "$skiptoken", 0)

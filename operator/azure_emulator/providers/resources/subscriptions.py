@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import errors, locations
+from azure_emulator.rights import access
 from azure_emulator.types import Answer, Call, Provider
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def _subscriptions(call: Call) -> Answer:
     engine = call.engine
     if call.path.is_resource:
         return Answer(200, _subscription(engine, engine.subscriptions[call.path.name.lower()]))
-    shown = [_subscription(engine, identity) for identity in engine.subscriptions.values()]
+    shown = [
+        _subscription(engine, identity)
+        for identity in engine.subscriptions.values()
+        if access.has_any_role(engine, call.principal, identity)
+    ]
     return Answer(200, {"value": shown, "count": {"type": "Total", "value": len(shown)}})
 
 
