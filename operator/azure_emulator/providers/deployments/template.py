@@ -14,7 +14,7 @@ from typing import Any
 
 from azure_emulator import errors
 from azure_emulator.errors import ArmError
-from azure_emulator.providers.deployments import schemas
+from azure_emulator.providers.deployments import schemas, shape
 from azure_emulator.providers.deployments.functions import kind_of
 from azure_emulator.providers.deployments.language import (
     Apply,
@@ -229,9 +229,11 @@ class Template:
         label = symbol or str(raw.get("name"))
         copy = raw.get("copy")
         key = symbol or source.text
-        if not isinstance(copy, dict):
+        if copy is None:
             yield self._item(key, symbol, raw, source, NO_LOOP)
             return
+        if not isinstance(copy, dict):
+            raise invalid(f"The 'copy' of the template resource '{label}' must be an object. {_HELP}", source)
         loop = str(copy.get("name") or "")
         with _told(_RESOURCE.replace("{name}", label), source):
             count = self.scope.count(copy.get("count"))
@@ -378,7 +380,8 @@ class Template:
         copy = item.raw.get("copy")
         if item.index is None or not isinstance(copy, dict) or str(copy.get("mode") or "").lower() != "serial":
             return ()
-        size = max(1, self.scope.count(copy.get("batchSize") or 1))
+        with _told(_RESOURCE.replace("{name}", item.name), item.source.at("copy")):
+            size = max(1, self.scope.count(copy.get("batchSize") or 1))
         first = item.index // size * size
         return [
             one
@@ -584,9 +587,7 @@ def parameter_values(
     for name in _in_order(declared):
         declaration = declared[name]
         at = source.at("parameters", name)
-        if not isinstance(declaration, dict) or not (
-            "$ref" in declaration or "type" not in declaration or schemas.is_known(str(declaration["type"]))
-        ):
+        if "$ref" not in declaration and not schemas.is_known(str(declaration.get("type") or "object")):
             raise invalid(
                 f"The template parameter '{name}' {_where(at)} has a type that is not valid. {_PARAMETER_HELP}", at
             )
@@ -681,13 +682,18 @@ def check_shape(template: Any, source: Source) -> Mapping[str, Any]:
                 f"The request content was invalid and could not be deserialized: 'Required property '{name}' not found "
                 f"in JSON. Path '{source.text}', line 1, position {source.column}.'.",
             )
-    for name in ("parameters", "variables", "outputs", "definitions"):
-        part = template.get(name)
-        if part is not None and not isinstance(part, dict):
-            raise invalid(f"The template '{name}' must be an object.", source.at(name))
-        limit = LIMITS.get(name)
-        if limit is not None and part is not None and len(part) > limit:
-            raise invalid(f"The number of template {name} limit exceeded. Limit: '{limit}' and actual: '{len(part)}'.")
+    wrong = shape.problem(template)
+    if wrong is not None:
+        at = source.at(*wrong[0])
+        raise errors.bad_request(
+            "InvalidRequestContent",
+            f"The request content was invalid and could not be deserialized: '{wrong[1]}. Path '{at.text}', line 1, "
+            f"position {at.column}.'.",
+        )
+    for name in ("parameters", "variables", "outputs"):
+        count, limit = len(template.get(name) or ()), LIMITS[name]
+        if count > limit:
+            raise invalid(f"The number of template {name} limit exceeded. Limit: '{limit}' and actual: '{count}'.")
     return template
 
 

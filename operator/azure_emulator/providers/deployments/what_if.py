@@ -137,7 +137,10 @@ def _predicted(engine: Engine, item: Item, body: dict[str, Any], existing: Resou
         sent = engine.shapes.conform("PUT", item.type, copy.deepcopy(body))
         change = engine.change(kind, parse(existing.id), "PUT", sent, existing, {}, item.api_version)
     except ArmError:
-        return {**shown, **body, "properties": {**(shown.get("properties") or {}), **(body.get("properties") or {})}}
+        # It would be refused, perhaps for something that is still to come: what is asked for is the best guess.
+        sent = body.get("properties")
+        properties = {**(shown.get("properties") or {}), **(sent if isinstance(sent, dict) else {})}
+        return {**shown, **body, "properties": properties}
     after = _with_view(shown, existing, {"id": existing.id, "type": kind.name, "name": existing.name, **change.body})
     for name, child_type in kind.embedded.items():
         after["properties"][name] = _children(engine, shown["properties"].get(name, []), change, child_type)
