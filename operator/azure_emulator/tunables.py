@@ -84,7 +84,7 @@ TUNABLES: Mapping[str, Tunable] = {
     "login": Tunable(
         (str,), "trusting", "Whether secrets and assertions are checked: strict or trusting (strict where rights are on)."),
     "rightsDelaySeconds": Tunable(NUMBER, 30.0, "How long a role assignment takes to work."),
-    "replicationSeconds": Tunable(NUMBER, 60.0, "How long a new principal is unknown to role assignments."),
+    "replicationSeconds": Tunable(NUMBER, 20.0, "How long a new principal is unknown to role assignments."),
     "federationDelaySeconds": Tunable(NUMBER, 0.0, "How long a federated credential takes to work."),
     "federatedWriteSeconds": Tunable(NUMBER, 0.0, "How long a write of a federated credential keeps others away."),
     "otherTenants": Tunable((list,), [], "Tenants beside our own for which tokens are given out too."),

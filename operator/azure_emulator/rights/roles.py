@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies
 from azure_emulator.arm_path import last_name
+from azure_emulator.providers.management_groups import PLACED_SETTING
 
 if TYPE_CHECKING:
     from azure_emulator.engine import Engine
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 DEFINITION = "Microsoft.Authorization/roleDefinitions"
 BUILT_IN, CUSTOM = "BuiltInRole", "CustomRole"
 _GROUPS = "/providers/microsoft.management/managementgroups/"
-# Where the tenant's management groups keep which of them a subscription is in, if it is not the root.
-PLACED_SETTING = "managementGroupSubscriptions"
 
 
 @dataclass(frozen=True)
