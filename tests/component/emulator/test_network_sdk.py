@@ -384,6 +384,7 @@ def test_public_prefixes(sdk, group):
     body = {"location": LOCATION, "sku": {"name": "Standard"}, "properties": {"prefixLength": 31}}
     prefix = prefixes.begin_create_or_update(group, "prefix", body).result()
     addresses = [make_address(sdk, group, name, publicIPPrefix={"id": prefix.id}) for name in ("one", "two")]
+    assert (prefix.sku.name, prefix.sku.tier) == ("Standard", "Regional")
     base = prefix.ip_prefix.removesuffix("/31")
     assert addresses[0].ip_address == base
     assert {found.id for found in prefixes.get(group, "prefix").public_ip_addresses} == {one.id for one in addresses}
@@ -484,6 +485,8 @@ def test_what_a_network_tells(sdk, group):
     assert {one.service_name for one in network.available_delegations.list(LOCATION)} >= {
         "Microsoft.NetApp/volumes", "Microsoft.DBforMySQL/flexibleServers", "Microsoft.Network/dnsResolvers",
     }  # fmt: skip
+    services = {one.name for one in network.available_endpoint_services.list(LOCATION)}
+    assert {"Microsoft.Storage", "Microsoft.KeyVault"} <= services
     tags = {one.name for one in network.service_tags.list(LOCATION).values_property}
     assert {"AzureCloud", "Storage.WestEurope", "AzureActiveDirectory"} <= tags
     limits = {one.name.value: one for one in network.usages.list(LOCATION)}

@@ -98,7 +98,7 @@ TYPE = replace(
     put=put(480),
     patch=Patch(seconds=60, status=202, allowed=frozenset({"tags", "identity"})),
     delete=Verb(seconds=240),
-    defaults={"sku": {"name": "Standard"}, **{f"properties.{name}": False for name in FEATURES}},
+    defaults={"sku.name": "Standard", **{f"properties.{name}": False for name in FEATURES}},
     read_only=("properties.dnsName",),
     delete_first=40,
     actions={"getActiveSessions": Action(run=_no_sessions), "getShareableLinks": Action(run=_no_sessions)},

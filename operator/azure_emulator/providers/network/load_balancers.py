@@ -328,7 +328,7 @@ TYPES = (
         name=LOAD_BALANCER,
         put=put(6),
         # Basic load balancers were retired on 2025-09-30, so Standard is what one gets.
-        defaults={"sku": {"name": "Standard", "tier": "Regional"}},
+        defaults={"sku.name": "Standard", "sku.tier": "Regional"},
         embedded={"backendAddressPools": BACKEND_POOL, "inboundNatRules": INBOUND_NAT_RULE},
         read_only=("properties.resourceGuid",),
         immutable=("sku.name",),

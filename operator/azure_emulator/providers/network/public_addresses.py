@@ -120,7 +120,12 @@ def _allot(engine: Engine, address: Resource, operation: Operation) -> None:
     elif properties["publicIPAddressVersion"] == "IPv6":
         properties["ipAddress"] = f"2001:db8::{_next(engine, 'publicAddresses6'):x}"
     else:
-        properties["ipAddress"] = str(SINGLE_RANGE.network_address + _next(engine, "publicAddresses"))
+        properties["ipAddress"] = next_address(engine)
+
+
+def next_address(engine: Engine) -> str:
+    """A public IPv4 address that nobody had before."""
+    return str(SINGLE_RANGE.network_address + _next(engine, "publicAddresses"))
 
 
 def _next(engine: Engine, counter: str) -> int:
@@ -259,7 +264,7 @@ TYPES = (
         name=PUBLIC_IP,
         put=put(4),
         # Basic addresses were retired on 2025-09-30, so Standard is what one gets.
-        defaults={"sku": {"name": "Standard", "tier": "Regional"}, "properties.publicIPAddressVersion": "IPv4",
+        defaults={"sku.name": "Standard", "sku.tier": "Regional", "properties.publicIPAddressVersion": "IPv4",
                   "properties.idleTimeoutInMinutes": 4, "properties.ipTags": [],
                   "properties.ddosSettings": {"protectionMode": "VirtualNetworkInherited"}},
         read_only=("properties.ipAddress", "properties.ipConfiguration", "properties.natGateway",
@@ -278,7 +283,7 @@ TYPES = (
         name=PREFIX,
         put=put(6),
         required=("properties.prefixLength",),
-        defaults={"sku": {"name": "Standard", "tier": "Regional"}, "properties.publicIPAddressVersion": "IPv4",
+        defaults={"sku.name": "Standard", "sku.tier": "Regional", "properties.publicIPAddressVersion": "IPv4",
                   "properties.ipTags": []},
         read_only=("properties.ipPrefix", "properties.publicIPAddresses", "properties.resourceGuid",
                    "properties.loadBalancerFrontendIpConfiguration", "properties.natGateway"),
