@@ -186,7 +186,8 @@ class Emulator:
             await web.TCPSite(runner, self.host, self.http_port).start()
             self.http_port = int(runner.addresses[1][1])
         if self.guests is not None:
-            await self.guests.open(self.engine, self.host, self.port)
+            ports = (self.port,) if self.http_port is None else (self.port, self.http_port)
+            await self.guests.open(self.engine, self.host, *ports)
         self._ticking = asyncio.create_task(self._tick())
 
     async def stop(self) -> None:
