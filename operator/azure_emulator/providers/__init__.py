@@ -16,6 +16,7 @@ from azure_emulator.providers import (
     log_analytics,
     management_groups,
     marketplace,
+    mysql,
     monitor,
     netapp,
     network,
@@ -49,6 +50,7 @@ PROVIDERS = (
     marketplace.PROVIDER,
     quota_requests.PROVIDER,
     netapp.PROVIDER,
+    mysql.PROVIDER,
     storage_cache.PROVIDER,
     *limits.PROVIDERS,
 )

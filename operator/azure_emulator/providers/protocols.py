@@ -79,6 +79,15 @@ KEY_VAULT = Protocol(
     result_on=frozenset({"POST"}), retry_after=20,
 )  # fmt: skip
 
+# Paths as azure-cli recordings show them; they poll once a minute, which the wait explains.
+MYSQL = Protocol(
+    name="mysql",
+    status="providers/Microsoft.DBforMySQL/locations/{location}/azureAsyncOperation/{id}",
+    result="providers/Microsoft.DBforMySQL/locations/{location}/operationResults/{id}",
+    retry_after=60,
+    busy="ServerIsBusy",
+)
+
 # For types whose writes are done when the answer leaves.
 SYNCHRONOUS = Protocol(name="synchronous", retry_after=None)
 
