@@ -94,7 +94,7 @@ class _Reader:
         casing = self._shapes.casing(kind)
         result: dict[str, Any] = {}
         for name, inner in value.items():
-            proper: str = name if free is not None else casing.get(name.lower(), name)
+            proper = str(name) if free is not None else casing.get(str(name).lower(), str(name))
             where = f"{path}.{proper}" if path else proper
             if inner is None:
                 if self._keep_null:

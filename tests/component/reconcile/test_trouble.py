@@ -74,6 +74,10 @@ def known(reason):
     return pytest.mark.xfail(strict=True, reason=reason)
 
 
+def ending(status, code, message="Azure said so."):
+    return {"status": status, "code": code, "message": message}
+
+
 def answer(status, code, message="Azure said so.", **headers):
     return {"status": status, "code": code, "message": message, "headers": headers}
 
@@ -238,7 +242,7 @@ PASSING = {
     "500": {"answer": answer(500, "InternalServerError")},
     "503": {"answer": answer(503, "ServiceUnavailable")},
     "lost": {"lostAnswer": True},
-    "fails": {"operation": answer(500, "InternalServerError")},
+    "fails": {"operation": ending(500, "InternalServerError")},
 }
 
 
@@ -260,7 +264,7 @@ async def test_what_passes_by_itself_holds_creation_up_and_no_more(world, troubl
 
 @pytest.mark.parametrize("target", ["scheduler", "node"])
 async def test_a_failed_allocation_is_told_and_tried_again(world, target):
-    fault(world, "PUT", TARGETS[target], operation=answer(409, "AllocationFailed", "Allocation failed."))
+    fault(world, "PUT", TARGETS[target], operation=ending(409, "AllocationFailed", "Allocation failed."))
     apply(world, lean(), partition())
     owner = ENVIRONMENT if target == "scheduler" else PARTITION
     await world.run_until(lambda: condition(world, owner)[1] == "AllocationFailed", seconds=10)
@@ -375,7 +379,7 @@ async def test_azure_refusing_to_list_machines_is_asked_ever_more_seldom(world, 
 async def test_a_failure_that_cannot_be_explained_leaves_the_environment_alone(world):
     await ready(world, lean(), partition())
     fault(world, "GET", r"/instanceView$", count=None, answer=answer(404, "ResourceNotFound"))
-    fault(world, "PUT", VMS, operation=answer(500, "InternalServerError"))
+    fault(world, "PUT", VMS, operation=ending(500, "InternalServerError"))
     since = len(world.cluster.status_writes)
     world.cluster.edit(*PARTITION, nodes={"min": 3, "max": 8})
     await world.run_until(running(world, 3), seconds=4)
@@ -432,7 +436,7 @@ async def test_more_nodes_than_capacity_allows_recovers_when_there_is_more(world
 
 
 async def test_a_node_that_fails_is_replaced(world):
-    fault(world, "PUT", VMS, operation=answer(500, "OSProvisioningTimedOut", "The agent did not report."))
+    fault(world, "PUT", VMS, operation=ending(500, "OSProvisioningTimedOut", "The agent did not report."))
     await ready(world, lean(), partition())
     tries = node_requests(world)
     assert Counter(entry["method"] for entry in tries) == {"PUT": 3, "DELETE": 1}
