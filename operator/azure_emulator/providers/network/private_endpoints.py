@@ -132,24 +132,6 @@ def _finished(engine: Engine, endpoint: Resource, operation: Operation) -> None:
     ]
 
 
-def show_connections(engine: Engine, target: Resource, shown: dict[str, Any], query: Mapping[str, str]) -> None:  # noqa: ARG001 (a hook)
-    """Show on a resource which private endpoints lead to it."""
-    shown["properties"]["privateEndpointConnections"] = [
-        {
-            "id": f"{target.id}/privateEndpointConnections/{endpoint.name}",
-            "name": endpoint.name,
-            "type": f"{target.type}/privateEndpointConnections",
-            "properties": {
-                "provisioningState": "Succeeded",
-                "privateEndpoint": {"id": endpoint.id},
-                "privateLinkServiceConnectionState": {"status": "Approved", "actionRequired": "None"},
-            },
-        }
-        for endpoint in engine.store.referrers(target.id)
-        if endpoint.type == ENDPOINT
-    ]
-
-
 def public_names(engine: Engine, endpoint: Resource) -> list[tuple[str, str]]:
     """Public names of the services that an endpoint leads to, with its private address."""
     nic = engine.store.get(endpoint.internal["nic"])
