@@ -38,7 +38,7 @@ def find(engine: Engine, definition_id: str) -> dict[str, Any] | None:
     if not path.scope and path.type_name.lower() == DEFINITION.lower():
         return BUILT_IN.get(path.name.lower())
     found = engine.store.get(definition_id)
-    return found.properties if found is not None else None
+    return found.properties if found is not None and found.type in (DEFINITION, SET) else None
 
 
 def not_found(kind: str, name: str) -> errors.ArmError:
