@@ -109,12 +109,14 @@ TUNABLES: Mapping[str, Tunable] = {
     "natGatewayInUseCode": Tunable((str,), "", "Code where a NAT gateway in use is deleted."),
     "onPremisesAnswers": Tunable((bool,), True, "Whether gateways on premises answer."),
     # Storage
-    "takenNames": Tunable((list,), [], "Names of storage accounts that others in the world have."),
+    "takenNames": Tunable((list,), [], "Names of storage accounts and MySQL servers that others in the world have."),
     "storageSuffix": Tunable((str,), "core.windows.net", "What storage endpoints end with."),
     "shareDowngradeHours": Tunable(NUMBER, 24.0, "How long a provisioned share size cannot go down after it went up."),
     "parallelVolumes": Tunable((bool,), False, "Whether NetApp volumes of one account may be created at once."),
     "largeVolumeGrowth": Tunable(NUMBER, 0.3, "By which share a large NetApp volume may grow."),
-    "downTierWaitSeconds": Tunable(NUMBER, 0.0, "How long after a move up a NetApp volume cannot move down."),
+    "downTierWaitSeconds": Tunable(NUMBER, 604_800.0, "How long after a move up a NetApp volume cannot move down."),
+    "lustreAddressesPerTiB": Tunable(NUMBER, 1.25, "Addresses of its subnet that a Lustre file system takes per TiB."),
+    "lustreAddressesBase": Tunable((int,), 5, "Addresses that a Lustre file system takes besides."),
     # Key Vault
     "vaultDns": Tunable((str,), "vault.azure.net", "What vaults' names end with; with TLS the emulator's own host."),
     "vaultFirewall": Tunable((bool,), False, "Whether a vault without public access refuses everybody."),
