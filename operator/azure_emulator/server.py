@@ -39,6 +39,8 @@ MAX_DEPTH = 100
 
 # What may not stand in a path: control characters, and separators that decoding would bring to light.
 _TRICKS = re.compile(r"%2f|%5c|%00|[\x00-\x1f\x7f\\]", re.IGNORECASE)
+# But SDKs send a scope as one segment with its slashes encoded (locks by scope), which ARM takes at the beginning.
+_SCOPE = re.compile(r"^/%2F(?:subscriptions|providers)%2F[^/]*", re.IGNORECASE)
 
 
 @dataclass
@@ -195,7 +197,8 @@ class Front:
 
 def _body(request: web.Request, content: bytes | None) -> Any:
     """The JSON document of a request, or the refusal that ARM has for what is none."""
-    if _TRICKS.search(request.raw_path.partition("?")[0]):
+    path = _SCOPE.sub(lambda scope: re.sub("%2F", "/", scope[0], flags=re.IGNORECASE), request.raw_path.partition("?")[0])
+    if _TRICKS.search(path):
         raise errors.bad_request("InvalidRequestUri", "The request URI contains characters that are not allowed.")
     if content is None or len(content) > MAX_BODY:
         message = f"The request content size exceeds the maximum size of {MAX_BODY // 2**20} MB."

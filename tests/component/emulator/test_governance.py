@@ -62,7 +62,7 @@ def test_locks_by_the_sdk(sdk, group):
     assert error.value.error.message == locked(scope, "delete", scope)
     assert [one.name for one in locks.list_at_resource_group_level(group)] == ["keep"]
     assert "keep" in [one.name for one in locks.list_at_subscription_level()]
-    assert locks.get_at_resource_group_level(group, "keep").level == "CanNotDelete"
+    assert locks.get_by_scope(scope, "keep").level == "CanNotDelete"
     locks.delete_at_resource_group_level(group, "keep")
     with pytest.raises(ResourceNotFoundError):
         locks.get_at_resource_group_level(group, "keep")
