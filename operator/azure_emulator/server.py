@@ -197,7 +197,8 @@ class Front:
 
 def _body(request: web.Request, content: bytes | None) -> Any:
     """The JSON document of a request, or the refusal that ARM has for what is none."""
-    path = _SCOPE.sub(lambda scope: re.sub("%2F", "/", scope[0], flags=re.IGNORECASE), request.raw_path.partition("?")[0])
+    path = request.raw_path.partition("?")[0]
+    path = _SCOPE.sub(lambda scope: re.sub("%2F", "/", scope[0], flags=re.IGNORECASE), path)
     if _TRICKS.search(path):
         raise errors.bad_request("InvalidRequestUri", "The request URI contains characters that are not allowed.")
     if content is None or len(content) > MAX_BODY:
