@@ -270,6 +270,26 @@ def test_a_group_as_a_template(sdk, group):
         export(group, {"resources": [f"{nsg}-other"]})
 
 
+async def test_an_exported_template_creates_the_same_elsewhere(http):
+    await http.put("other", LOCATION)
+    await http.done("rg/Microsoft.Network/networkSecurityGroups/nsg", LOCATION)
+    nsg = f"{MADE}/resourceGroups/rg/providers/Microsoft.Network/networkSecurityGroups/nsg"
+    subnets = [{"name": "nodes", "properties": {"addressPrefix": "10.0.0.0/24", "networkSecurityGroup": {"id": nsg}}}]
+    network = {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets}
+    await http.done("rg/Microsoft.Network/virtualNetworks/vnet", {**LOCATION, "properties": network})
+    _, _, headers = await http.call("POST", "rg/exportTemplate", {"resources": ["*"]})
+    assert (await http.call("GET", headers["Location"]))[0] == 202
+    http.advance(60)
+    _, export, _ = await http.call("GET", headers["Location"])
+    deployment = {"properties": {"mode": "Incremental", "template": export["template"]}}
+    await http.put("other/Microsoft.Resources/deployments/again", deployment)
+    for _ in range(20):
+        http.advance(30)
+        await http.call("GET", "other")
+    _, subnet, _ = await http.call("GET", "other/Microsoft.Network/virtualNetworks/vnet/subnets/nodes")
+    assert subnet["properties"]["networkSecurityGroup"]["id"] == nsg.replace("/rg/", "/other/")
+
+
 async def test_moving_resources_takes_references_along(http):
     await http.put("target", LOCATION)
     await http.done("rg/Microsoft.Network/networkSecurityGroups/nsg", LOCATION)

@@ -56,10 +56,15 @@ class Request:
     operation: str | None
 
 
-def _requests(engine: Engine) -> Iterator[Request]:
+def _requests(engine: Engine, subscription: str, since: float) -> Iterator[Request]:
     """Requests that changed or did something, oldest first. Entries of older logs lack some members."""
+    prefix = f"/subscriptions/{subscription}".lower()
     for entry in engine.store.requests:
-        if entry["method"] not in _WRITES or not entry["path"].startswith("/subscriptions/"):
+        if entry["method"] not in _WRITES or not entry["path"].lower().startswith(prefix):
+            continue
+        operation = engine.store.operations.get(entry.get("operation") or "")
+        # There may be hundreds of thousands: look closer only at what can have an event by then.
+        if max(float(entry["emulatedTime"]), operation.end if operation is not None else 0.0) < since:
             continue
         path = parse(entry["path"])
         sequence = int(entry["sequence"])
@@ -75,16 +80,13 @@ def events(call: Call) -> Answer:
     """GET …/eventtypes/management/values."""
     engine = call.engine
     expression = _wanted(call.query.get("$filter", ""))
-    # Who asks without a time gets what there is, as far back as events are kept.
-    subscription = call.subscription.lower()
     until = engine.now - float(engine.setting("activityLogDelaySeconds", DELAY_SECONDS))
-    since = engine.now - RETENTION_DAYS * 86400
+    since = _since(engine, expression)
     found = [
         event
-        for request in _requests(engine)
-        if since <= request.at and (not subscription or (request.path.subscription or "").lower() == subscription)
+        for request in _requests(engine, call.subscription, since)
         for event in _events(engine, request)
-        if event["_at"] <= until and (expression is None or odata.holds(expression, partial(_compare, event)))
+        if since <= event["_at"] <= until and (expression is None or odata.holds(expression, partial(_compare, event)))
     ]
     found.sort(key=lambda event: event["_at"])  # stable: of one moment, the later event stays the later
     found.reverse()
@@ -96,6 +98,16 @@ def events(call: Call) -> Answer:
         query = urlencode({**call.query, "$skiptoken": str(start + PAGE)})
         body["nextLink"] = f"{call.base_url}{quote(call.path.text)}?{query}"
     return Answer(200, body)
+
+
+def _since(engine: Engine, expression: Expression | None) -> float:
+    """The earliest moment asked for; who asks for none gets what there is, as far back as events are kept."""
+    asked = [
+        (_moment(one.value, "") - engine.clock.base).total_seconds()
+        for one in (odata.conjuncts(expression) if expression is not None else ())
+        if one.name == "eventtimestamp" and one.operator in ("ge", "gt")
+    ]
+    return max([engine.now - RETENTION_DAYS * 86400, *asked])
 
 
 def _wanted(text: str) -> Expression | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
-from azure_emulator.arm_path import parse
+from azure_emulator.arm_path import RESOURCES, parse
 from azure_emulator.following import follow
 from azure_emulator.providers.resources.registration import default_api_version
 from azure_emulator.types import Answer, Call
@@ -60,9 +60,9 @@ def _chosen(engine: Engine, group: Resource, asked: list[Any]) -> list[Resource]
 
 
 def _is_exported(engine: Engine, resource: Resource) -> bool:
-    """What lives on any scope, such as locks and role assignments, is no part of a group's template."""
+    """Neither what lives on any scope (locks, role assignments) nor deployments are part of a group's template."""
     kind = engine.types[resource.type.lower()]
-    return kind.put is not None and not kind.extension
+    return kind.put is not None and not kind.extension and kind.namespace != RESOURCES
 
 
 @dataclass
