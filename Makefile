@@ -49,11 +49,13 @@ lint: $(STAMP) ## ruff, mypy, import directions, helm lint, and whether generate
 generate: $(STAMP) ## make anew what is generated: CRDs, their copy in the chart, the field reference, body shapes
 	@$(BIN)/hpc-operator crds --write .
 	@$(BIN)/python tests/sdk/write_shapes.py --write
+	@$(BIN)/azure-emulator types --markdown > docs/reference/emulator.md
 	@charts/sync-crds.sh
 
 check-generated: $(STAMP)
 	@$(BIN)/hpc-operator crds --check .
 	@$(BIN)/python tests/sdk/write_shapes.py --check
+	@$(BIN)/azure-emulator types --markdown | diff --brief - docs/reference/emulator.md >/dev/null || { echo "docs/reference/emulator.md is out of step: run make generate"; exit 1; }
 	@charts/sync-crds.sh --check
 
 format: $(STAMP) ## format the code

@@ -13,11 +13,10 @@ import signal
 import sys
 from pathlib import Path
 
-from azure_emulator import admin_client, report, scenario
+from azure_emulator import admin_client, reference, report, scenario
 from azure_emulator.documents import DocumentError
 from azure_emulator.emulator import SUBSCRIPTION, Emulator
 from azure_emulator.guests import shell
-from azure_emulator.providers import PROVIDERS
 
 SCENARIO_DONE = "scenarioDone"
 
@@ -70,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     entry.add_argument("--guests", type=Path, metavar="DIR", required=True, help="the directory that `serve` was given")
     entry.add_argument("--user", default="root", help="whose shell (default: %(default)s)")
     entry.add_argument("words", metavar="COMMAND", nargs="*", help="run this instead of a login shell (after --)")
-    commands.add_parser("types", help="list the resource types and how deeply each is emulated")
+    types = commands.add_parser("types", help="list the resource types and how deeply each is emulated")
+    types.add_argument("--markdown", action="store_true", help="as a page, with the settings")
     admin_client.add_commands(commands.add_parser("admin", help="look into a running emulator, and let things happen"))
     report_parser = commands.add_parser("report", help="tables of what clients did: calls, refusals, critical path")
     admin_client.add_arguments(report_parser)
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "report":
         return report.run(options)
     if options.command == "types":
-        print(types_table())
+        print(reference.markdown() if options.markdown else reference.text())
         return 0
     if options.command == "shell":
         return _shell(options)
@@ -146,23 +146,6 @@ def _write_atomically(path: Path, text: str) -> None:
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     beside.write_text(text)
     beside.replace(path)
-
-
-def types_table() -> str:
-    """One line per resource type."""
-    rows = [("type", "verbs", "create s", "delete s", "what behaves beyond storage")]
-    for provider in PROVIDERS:
-        for kind in provider.types:
-            verbs = [verb for verb, has in (("PUT", kind.put), ("PATCH", kind.patch), ("DELETE", kind.delete)) if has]
-            verbs += sorted(name for name in kind.actions if not name.startswith("("))
-            create = f"{kind.put.seconds:g}" if kind.put is not None else "-"
-            delete = f"{kind.delete.seconds:g}" if kind.delete is not None else "-"
-            rows.append((kind.name, " ".join(verbs), create, delete, kind.depth))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
-        for row in rows
-    )
 
 
 if __name__ == "__main__":

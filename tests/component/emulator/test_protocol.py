@@ -119,7 +119,7 @@ async def test_bodies_are_checked(http):
     assert await http.code(*put, {"properties": {}}) == (400, "LocationRequired")
     assert await http.code(*put, {**vnet(), "location": "moon"}) == (400, "LocationNotAvailableForResourceType")
     assert await http.code(*put, {**vnet(), "colour": "red"}) == (400, "InvalidRequestContent")
-    assert await http.code(*put, {**vnet(), "tags": {"a": 1}}) == (400, "InvalidRequestContent")
+    assert await http.code(*put, {**vnet(), "tags": {"a": {}}}) == (400, "InvalidRequestContent")
     assert await http.code(*put, {**vnet(), "tags": {str(n): "" for n in range(51)}}) == (400, "InvalidTags")
     await http.done(VNET, {**vnet(), "location": "West Europe", "tags": {"a": "b"}})
     assert await http.code(*put, {**vnet(), "location": "eastus"}) == (409, "InvalidResourceLocation")

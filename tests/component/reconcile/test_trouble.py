@@ -401,7 +401,7 @@ async def test_too_little_quota_for_nodes_is_told_by_the_partition_alone(world):
     assert "standardHBv3Family" in message
     assert "Ask for more quota" in message
     for step in ("Infrastructure", "BaseServices", "Storage", "EntryPoint"):
-        assert condition(world, ENVIRONMENT, f"{step}Ready")[0] == "True"
+        assert condition(world, ENVIRONMENT, f"{step}Ready")[0] == "True", condition(world, ENVIRONMENT, f"{step}Ready")
     limit(world, QUOTA_A, 1000)
     await world.run_until(world.ready, seconds=5)
     await assert_steady(world)

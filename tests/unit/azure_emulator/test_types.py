@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from azure_emulator.cli import types_table
+from azure_emulator import reference
 from azure_emulator.providers import PROVIDERS
 from azure_emulator.providers.compute.sizes import SIZES
 
@@ -30,7 +30,7 @@ def test_what_takes_time_can_be_followed(kind):
 @pytest.mark.parametrize("kind", TYPES.values(), ids=TYPES)
 def test_every_type_says_what_it_does(kind):
     assert kind.depth
-    assert kind.name in types_table()
+    assert kind.name in reference.text()
 
 
 def test_providers_hold_their_own_namespace():
