@@ -68,6 +68,6 @@ _TYPES = (
     "read, listed and deleted as ARM does, with the defaults, checks and statuses of its provider."
 )
 _SETTINGS = (
-    "`azure-emulator admin settings NAME=VALUE`, or `settings:` in a scenario file. They stand where what Azure does is "
-    "unknown, differs between sources, or is wanted otherwise in a test."
+    "`azure-emulator admin settings NAME=VALUE`, or `settings:` in a scenario file. They stand where what Azure does "
+    "is unknown, differs between sources, or is wanted otherwise in a test."
 )

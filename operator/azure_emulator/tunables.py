@@ -57,7 +57,7 @@ TUNABLES: Mapping[str, Tunable] = {
     "page": Tunable((int,), 500, "Resources on one page of a list."),
     "throttling": Tunable((bool,), True, "Whether requests beyond the limits are refused with 429."),
     "armBuckets": Tunable(
-        (dict,), {}, 'ARM\'s token buckets, such as {"reads": [250, 25]}: size, and requests that come back each second.'
+        (dict,), {}, 'ARM\'s token buckets, such as {"reads": [250, 25]}: size, and how many come back a second.'
     ),
     "wholeSeconds": Tunable(
         (bool,), False, "On a fast clock, whether Retry-After stands beside retry-after-ms, for clients that know no "
@@ -65,8 +65,7 @@ TUNABLES: Mapping[str, Tunable] = {
     "visibleAfterSeconds": Tunable(NUMBER, 0.0, "How long GET answers 404 after a creation."),
     "resourceGraphLagSeconds": Tunable(NUMBER, 10.0, "How long a change stays unseen by Resource Graph."),
     "serialisedWrites": Tunable(
-        (str,), "refused", "A second write under a virtual network or NetApp account: refused (409) or failed (at the end "
-        "of its operation)."),
+        (str,), "refused", "A second write under a virtual network or NetApp account: refused (409), or failed (at its end)."),
     "registeringSeconds": Tunable(NUMBER, 45.0, "How long registering a resource provider takes."),
     "unregisteringSeconds": Tunable(NUMBER, 30.0, "How long unregistering one takes."),
     "activityLogDelaySeconds": Tunable(NUMBER, 0.0, "How long events stay unseen in the activity log."),
@@ -82,7 +81,7 @@ TUNABLES: Mapping[str, Tunable] = {
     # Rights
     "rights": Tunable((str,), "off", "Whether role assignments decide what a caller may do: on or off."),
     "login": Tunable(
-        (str,), "trusting", "Whether secrets and assertions are checked: strict or trusting (strict where rights are on)."),
+        (str,), "trusting", "Whether secrets and assertions are checked: strict (so where rights are on) or trusting."),
     "rightsDelaySeconds": Tunable(NUMBER, 30.0, "How long a role assignment takes to work."),
     "replicationSeconds": Tunable(NUMBER, 20.0, "How long a new principal is unknown to role assignments."),
     "federationDelaySeconds": Tunable(NUMBER, 0.0, "How long a federated credential takes to work."),

@@ -22,6 +22,7 @@ from azure_emulator.providers import (
     network,
     policy,
     quota_requests,
+    resource_graph,
     resources,
     storage,
     storage_cache,
@@ -52,6 +53,7 @@ PROVIDERS = (
     netapp.PROVIDER,
     mysql.PROVIDER,
     storage_cache.PROVIDER,
+    resource_graph.PROVIDER,
     *limits.PROVIDERS,
 )
 
