@@ -306,12 +306,7 @@ class Engine:
         if kind.name == RESOURCE_GROUP:
             raise errors.resource_group_not_found(path.name)
         if kind.parent is not None and self.find(path.parent) is None:
-            raise ArmError(
-                errors.NOT_FOUND,
-                "ParentResourceNotFound",
-                "Can not perform requested operation on nested resource. Parent resource "
-                f"'{'/'.join(path.names[:-1])}' not found.",
-            )
+            raise errors.nested_not_found("/".join(path.names[:-1]))
         raise errors.resource_not_found(kind.name, "/".join(path.names), path.resource_group or "")
 
     def find(self, resource_id: str) -> Resource | None:
@@ -359,7 +354,7 @@ class Engine:
         path = call.path
         self._require_group(path)
         if kind.parent is not None and self.find(path.parent) is None:
-            raise errors.parent_not_found(kind.name, path.parent)
+            raise errors.nested_not_found("/".join(path.names))
         whole_subscription = path.resource_group is None and kind.parent is None and not kind.extension
         if whole_subscription and kind.name != RESOURCE_GROUP:
             prefix = f"/subscriptions/{call.subscription.lower()}/"

@@ -94,6 +94,15 @@ def resource_group_not_found(name: str) -> ArmError:
     return ArmError(NOT_FOUND, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
 
 
+def nested_not_found(parent_names: str) -> ArmError:
+    """404 for reading a child, or the children, of what does not exist."""
+    return ArmError(
+        NOT_FOUND,
+        "ParentResourceNotFound",
+        f"Can not perform requested operation on nested resource. Parent resource '{parent_names}' not found.",
+    )
+
+
 def parent_not_found(type_name: str, parent_id: str) -> ArmError:
     """404 for a write to a child whose parent does not exist."""
     short = type_name.split("/", 1)[1]

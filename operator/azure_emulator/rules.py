@@ -91,10 +91,12 @@ def patched(kind: ResourceType, existing: Resource, sent: dict[str, Any]) -> dic
 
 def keep_read_only(kind: ResourceType, body: dict[str, Any], before: dict[str, Any] | None) -> None:
     """Put back what only Azure sets, whatever the client sent for it."""
+    # A fixed property that was left out comes back as a whole, by keep_immutable, and not in parts from here.
+    left_out = tuple(f"{path}." for path in kind.immutable if bodies.get(body, path) is None)
     for path in kind.read_only:
         bodies.drop(body, path)
         value = bodies.get(before, path, bodies.MISSING)
-        if value is not bodies.MISSING:
+        if value is not bodies.MISSING and not path.startswith(left_out):
             bodies.put(body, path, copy.deepcopy(value))
 
 

@@ -15,6 +15,7 @@ PROVIDER = Provider(
     types=(vaults.TYPE, secrets.TYPE, keys.TYPE),
     functions={
         ("GET", "Microsoft.KeyVault/deletedVaults"): vaults.list_deleted,
+        ("GET", "Microsoft.KeyVault/deletedManagedHSMs"): vaults.list_deleted_modules,
         ("GET", "Microsoft.KeyVault/locations/deletedVaults"): vaults.get_deleted,
         ("POST", "Microsoft.KeyVault/locations/deletedVaults/purge"): vaults.purge,
         ("POST", "Microsoft.KeyVault/checkNameAvailability"): vaults.check_name,

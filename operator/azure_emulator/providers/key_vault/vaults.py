@@ -218,6 +218,11 @@ def list_deleted(call: Call) -> Answer:
     return Answer(200, {"value": [_shown(call, row) for row in rows]})
 
 
+def list_deleted_modules(call: Call) -> Answer:  # noqa: ARG001 (nobody has any)
+    """GET …/providers/Microsoft.KeyVault/deletedManagedHSMs: none, ever; az asks for them along with the vaults."""
+    return Answer(200, {"value": []})
+
+
 def _is_of(call: Call, row: dict[str, Any]) -> bool:
     return bodies.same(parse(row["id"]).subscription, call.subscription)
 

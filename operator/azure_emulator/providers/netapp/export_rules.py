@@ -32,8 +32,10 @@ def check(change: Change) -> None:
                 "InvalidValueReceived", f"Protocol type {protocol} not known", target="Volume.ProtocolTypes"
             )
     properties.setdefault("securityStyle", "Ntfs" if protocols == ["CIFS"] else "Unix")
-    if properties["securityStyle"] not in ("Ntfs", "Unix"):
+    style = str(properties["securityStyle"]).capitalize()  # az writes it in lower case
+    if style not in ("Ntfs", "Unix"):
         raise invalid(properties["securityStyle"], "Volume.SecurityStyle", "Must be Ntfs or Unix.")
+    properties["securityStyle"] = style
     if protocols == ["CIFS"]:
         properties.setdefault("exportPolicy", {"rules": []})
         return

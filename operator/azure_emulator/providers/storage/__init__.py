@@ -8,17 +8,14 @@ from __future__ import annotations
 from azure_emulator.providers import private_links, usages
 from azure_emulator.providers.protocols import STORAGE, operation_functions
 from azure_emulator.providers.storage import accounts, blobs, files, others, skus
-from azure_emulator.providers.storage.names import ACCOUNT, ACCOUNT_NAME, CONTAINER
+from azure_emulator.providers.storage.names import ACCOUNT, CONTAINER, invalid_account_name
 from azure_emulator.types import Answer, Call, Provider
 
 
 def _check_name(call: Call) -> Answer:
     name = str((call.body or {}).get("name", "") if isinstance(call.body, dict) else "")
-    if not ACCOUNT_NAME.match(name):
-        message = (
-            f"{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in "
-            "length and use numbers and lower-case letters only."
-        )
+    message = invalid_account_name(name)
+    if message is not None:
         return Answer(200, {"nameAvailable": False, "reason": "AccountNameInvalid", "message": message})
     engine = call.engine
     taken = name in engine.setting("takenNames", accounts.TAKEN_NAMES)

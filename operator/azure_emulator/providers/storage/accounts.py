@@ -15,11 +15,11 @@ from azure_emulator.providers.protocols import STORAGE
 from azure_emulator.providers.storage import keys, skus
 from azure_emulator.providers.storage.names import (
     ACCOUNT,
-    ACCOUNT_NAME,
     BLOB_SERVICE,
     CONTAINER,
     FILE_SERVICE,
     SERVICES,
+    invalid_account_name,
 )
 from azure_emulator.types import Action, Answer, Call, Change, Patch, ResourceType, Verb
 
@@ -84,6 +84,9 @@ def _check(change: Change) -> None:
 
 def _check_name(change: Change) -> None:
     name = change.path.name
+    message = invalid_account_name(name)
+    if message is not None:
+        raise errors.bad_request("AccountNameInvalid", message)
     for other in change.engine.store.of_type(ACCOUNT):
         if other.name == name and parse(other.id).subscription == change.subscription:
             raise errors.conflict(
@@ -309,7 +312,6 @@ TYPE = ResourceType(
         "tags", "sku", "kind", "identity", "location", "zones", "placement",
         *(f"properties.{name}" for name in _PATCHED)})),
     delete=Verb(),
-    name_pattern=ACCOUNT_NAME,
     required=("sku.name", "kind"),
     defaults={
         "properties.supportsHttpsTrafficOnly": True, "properties.minimumTlsVersion": "TLS1_2",

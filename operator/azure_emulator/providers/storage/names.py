@@ -34,3 +34,13 @@ SERVICES = {
     "FileStorage": ("file",),
     "BlockBlobStorage": ("dfs", "web", "blob"),
 }
+
+
+def invalid_account_name(name: str) -> str | None:
+    """What is said of a name that no account can have."""
+    if ACCOUNT_NAME.match(name):
+        return None
+    return (
+        f"{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in "
+        "length and use numbers and lower-case letters only."
+    )

@@ -1,0 +1,82 @@
+"""What az and Ansible do that no SDK test does: each of these was found with them (see tests/clients)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .conftest import LOCATION
+
+KEY = {"path": "/home/hpc/.ssh/authorized_keys", "keyData": "ssh-rsa AAAAB3NzaC1yc2E= me"}
+
+
+async def test_the_clouds_metadata_is_found_behind_two_slashes(http: Any) -> None:
+    status, document, _ = await http.call("GET", f"{http.emulator.url}//metadata/endpoints?api-version=2022-09-01")
+    assert (status, document["authentication"]["identityProvider"]) == (200, "AAD")
+
+
+async def test_aliases_are_served_where_the_metadata_says(http: Any) -> None:
+    _, document, _ = await http.call("GET", f"{http.emulator.url}/metadata/endpoints?api-version=2022-09-01")
+    _, aliases, _ = await http.call("GET", document["vmImageAliasDoc"])
+    assert "Ubuntu2204" in aliases["outputs"]["aliases"]["value"]["Linux"]
+
+
+async def test_a_fixed_property_that_is_left_out_comes_back_with_what_azure_put_into_it(http: Any) -> None:
+    await http.done("g", {"location": LOCATION})
+    await http.done("g/Microsoft.Network/virtualNetworks/net", {
+        "location": LOCATION, "properties": {
+            "addressSpace": {"addressPrefixes": ["10.0.0.0/16"]},
+            "subnets": [{"name": "nodes", "properties": {"addressPrefix": "10.0.0.0/24"}}],
+        },
+    })  # fmt: skip
+    subnet = f"{http.subscription}/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/net/subnets/nodes"
+    await http.done("g/Microsoft.Network/networkInterfaces/nic", {
+        "location": LOCATION, "properties": {"ipConfigurations": [
+            {"name": "one", "properties": {"subnet": {"id": subnet}}}
+        ]},
+    })  # fmt: skip
+    nic = f"{http.subscription}/resourceGroups/g/providers/Microsoft.Network/networkInterfaces/nic"
+    body: dict[str, Any] = {"location": LOCATION, "properties": {
+        "hardwareProfile": {"vmSize": "Standard_D2s_v5"},
+        "storageProfile": {
+            "imageReference": {"publisher": "Canonical", "offer": "0001-com-ubuntu-server-jammy",
+                               "sku": "22_04-lts-gen2", "version": "latest"},
+            "osDisk": {"createOption": "FromImage"},
+        },
+        "osProfile": {"computerName": "vm", "adminUsername": "hpc", "linuxConfiguration": {
+            "disablePasswordAuthentication": True, "ssh": {"publicKeys": [KEY]}}},
+        "networkProfile": {"networkInterfaces": [{"id": nic}]},
+    }}  # fmt: skip
+    made = await http.done("g/Microsoft.Compute/virtualMachines/vm", body)
+    image = made["properties"]["storageProfile"]["imageReference"]
+    assert image["exactVersion"]
+    del body["properties"]["storageProfile"]["imageReference"]
+    body["tags"] = {"stage": "test"}
+    changed = await http.done("g/Microsoft.Compute/virtualMachines/vm", body)
+    assert changed["properties"]["storageProfile"]["imageReference"] == image
+    assert changed["tags"] == {"stage": "test"}
+
+
+async def test_children_of_nothing_cannot_be_listed(http: Any) -> None:
+    await http.done("g", {"location": LOCATION})
+    status, document, _ = await http.call(
+        "GET", f"{http.subscription}/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/net/subnets"
+    )
+    assert (status, document["error"]["code"]) == (404, "ParentResourceNotFound")
+    assert document["error"]["message"] == (
+        "Can not perform requested operation on nested resource. Parent resource 'net' not found."
+    )
+
+
+async def test_an_impossible_name_of_a_storage_account(http: Any) -> None:
+    await http.done("g", {"location": LOCATION})
+    body = {"location": LOCATION, "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
+    status, document, _ = await http.call(
+        "PUT", f"{http.subscription}/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/Bad_Name", body
+    )
+    assert (status, document["error"]["code"]) == (400, "AccountNameInvalid")
+    assert document["error"]["message"].startswith("Bad_Name is not a valid storage account name.")
+
+
+async def test_nobody_has_deleted_hardware_security_modules(http: Any) -> None:
+    status, document, _ = await http.call("GET", f"{http.subscription}/providers/Microsoft.KeyVault/deletedManagedHSMs")
+    assert (status, document) == (200, {"value": []})
