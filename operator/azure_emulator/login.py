@@ -64,7 +64,8 @@ class Login:
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/metadata/identity/oauth2/token", self.managed_identity),
             ("GET", "/msi/token", self.app_service_identity),
-            ("GET", "/metadata/endpoints", self.endpoints),
+            # az puts a path behind an address that ends with a slash; Azure takes both.
+            ("GET", "/{slash:/?}metadata/endpoints", self.endpoints),
             ("GET", "/aliases.json", self.aliases),
             ("POST", "/{tenant}/oauth2/v2.0/token", self.token),
             ("POST", "/{tenant}/oauth2/token", self.token),
