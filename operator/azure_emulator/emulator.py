@@ -182,6 +182,8 @@ class Emulator:
         if self.tls:
             # Vaults are served here too; without TLS no client of theirs would come.
             self.engine.own_settings["vaultDns"] = f"vault.{self.url.removeprefix('https://')}"
+            # Terraform wants storage endpoints to end as the cloud's metadata say.
+            self.engine.own_settings["storageSuffix"] = f"core.{self.url.removeprefix('https://')}"
         if self.http_port is not None:
             await web.TCPSite(runner, self.host, self.http_port).start()
             self.http_port = int(runner.addresses[1][1])

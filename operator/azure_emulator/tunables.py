@@ -109,7 +109,8 @@ TUNABLES: Mapping[str, Tunable] = {
     "onPremisesAnswers": Tunable((bool,), True, "Whether gateways on premises answer."),
     # Storage
     "takenNames": Tunable((list,), [], "Names of storage accounts and MySQL servers that others in the world have."),
-    "storageSuffix": Tunable((str,), "core.windows.net", "What storage endpoints end with."),
+    "storageSuffix": Tunable(
+        (str,), "core.windows.net", "What storage endpoints end with; with TLS the emulator's own host."),
     "shareDowngradeHours": Tunable(NUMBER, 24.0, "How long a provisioned share size cannot go down after it went up."),
     "parallelVolumes": Tunable((bool,), False, "Whether NetApp volumes of one account may be created at once."),
     "largeVolumeGrowth": Tunable(NUMBER, 0.3, "By which share a large NetApp volume may grow."),
