@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+from pathlib import Path
 
 SOCKET = "/run/azure-emulator/control/socket"
 
@@ -17,10 +18,10 @@ def main() -> int:
     try:
         connection.connect(SOCKET)
     except OSError as error:
-        print(f"{sys.argv[0]}: the guest's first process does not answer: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{sys.argv[0]}: the guest's first process does not answer: {error}", file=sys.stderr)
         return 1
     request = {
-        "do": "tool", "name": os.path.basename(sys.argv[0]), "arguments": sys.argv[1:], "directory": os.getcwd(),
+        "do": "tool", "name": Path(sys.argv[0]).name, "arguments": sys.argv[1:], "directory": str(Path.cwd()),
         "terminal": sys.stdout.isatty(),
     }  # fmt: skip
     connection.sendall(json.dumps(request).encode() + b"\n")

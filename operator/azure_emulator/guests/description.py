@@ -12,6 +12,7 @@ from typing import Self
 
 METADATA_ADDRESS = "169.254.169.254"
 PLATFORM_ADDRESS = "168.63.129.16"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class DataDisk:
     def device(self) -> str:
         """Name below /dev: a and b are the system's and the temporary disk."""
         number = self.lun + 2
-        return f"sd{chr(ord('a') + number)}" if number < 26 else f"sda{chr(ord('a') + number - 26)}"
+        return f"sd{_LETTERS[number]}" if number < len(_LETTERS) else f"sda{_LETTERS[number - len(_LETTERS)]}"
 
 
 @dataclass(frozen=True)

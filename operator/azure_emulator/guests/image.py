@@ -30,6 +30,8 @@ _EMPTY = {
     "var/mail": 0o775, "var/opt": 0o755, "var/spool": 0o755, "var/spool/cron": 0o755, "var/tmp": 0o1777,
 }  # fmt: skip
 _MARKER = ".image"
+# Ids of people begin here (login.defs of every distribution).
+_FIRST_PERSON = 1000
 
 
 def is_fresh(root: Path) -> bool:
@@ -88,7 +90,7 @@ def _accounts(root: Path) -> None:
     kept: list[str] = []
     for line in (root / "etc/passwd").read_text().splitlines():
         name, _, number, *_ = line.split(":")
-        if int(number) < 1000 or name == "nobody":
+        if int(number) < _FIRST_PERSON or name == "nobody":
             kept.append(line)
     people = {line.split(":")[0] for line in (root / "etc/passwd").read_text().splitlines()} - {
         line.split(":")[0] for line in kept
@@ -96,7 +98,7 @@ def _accounts(root: Path) -> None:
     groups = []
     for line in (root / "etc/group").read_text().splitlines():
         name, password, number, members = line.split(":")
-        if int(number) >= 1000 and name not in ("nogroup", "nobody"):
+        if int(number) >= _FIRST_PERSON and name not in ("nogroup", "nobody"):
             continue
         left = ",".join(member for member in members.split(",") if member not in people)
         groups.append(f"{name}:{password}:{number}:{left}")

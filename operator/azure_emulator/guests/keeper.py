@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 from azure_emulator.guests import kernel, network, sandbox
 from azure_emulator.guests.description import Interface, Machine
 from azure_emulator.guests.directory import Directory
-from azure_emulator.guests.inside import first_process
+from azure_emulator.guests.inside import first_process, preload
 from azure_emulator.guests.network import Network
 
 _NAMESPACES = (
@@ -65,11 +65,11 @@ class Keeper:
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:
-            ready, _, _ = select.select([self.control, woken], [], [])
+            ready, _, _ = select.select([self.control.fileno(), woken], [], [])
             if woken in ready:
                 os.read(woken, 4096)
                 self._reap()
-            if self.control in ready:
+            if self.control.fileno() in ready:
                 message = self.control.recv(_MESSAGE)
                 if not message:
                     return
@@ -274,10 +274,11 @@ def _expect(channel: socket.socket) -> str:
 
 def _close_all_but(kept: int) -> None:
     """What the keeper holds (networks, the control socket) must not live on in guests."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) != kept:  # noqa: PLR2004 (the standard streams)
+    for path in list(Path("/proc/self/fd").iterdir()):
+        number = int(path.name)
+        if number > 2 and number != kept:  # noqa: PLR2004 (the standard streams)
             with contextlib.suppress(OSError):
-                os.close(int(name))
+                os.close(number)
 
 
 def _map_ids(pid: int) -> None:
@@ -329,6 +330,7 @@ def main() -> None:
             become_root()
         except OSError as error:
             reason = sandbox.refused(error)
+    assert preload.LOADED  # noqa: S101 (what guests need later is in memory)
     keeper = Keeper(control, directory)
     if reason is None:
         reason = keeper.rehearse()

@@ -131,7 +131,7 @@ def _range_of(subnet: Resource, address: str) -> ipaddress.IPv4Network | None:
 def gateways(store: Store, network: str) -> tuple[str, ...]:
     """First address of each subnet of a virtual network, with its prefix length: Azure keeps it for the gateway."""
     subnets = store.children(network, "Microsoft.Network/virtualNetworks/subnets") if network else []
-    return tuple(f"{one[1]}/{one.prefixlen}" for subnet in subnets for one in _ranges(subnet) if one.prefixlen < 32)
+    return tuple(f"{one[1]}/{one.prefixlen}" for subnet in subnets for one in _ranges(subnet) if one.num_addresses > 1)
 
 
 # -- names -----------------------------------------------------------------------------------------------------------

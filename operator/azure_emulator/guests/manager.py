@@ -221,8 +221,10 @@ class SandboxGuests:
                 if guest.machine.key == message["ended"]:
                     guest.ended.set()
             return
-        names = {"ready": "ready", "started": f"start {message.get('started')}", "failed": f"start {message.get('failed')}",
-                 "removed": f"remove {message.get('removed')}"}  # fmt: skip
+        names = {
+            "ready": "ready", "started": f"start {message.get('started')}",
+            "failed": f"start {message.get('failed')}", "removed": f"remove {message.get('removed')}",
+        }  # fmt: skip
         future = self._waiting.pop(names.get(kind, f"{kind} {message.get(kind)}"), None)
         if future is not None and not future.done():
             future.set_result((message, descriptors))
@@ -420,9 +422,7 @@ class SandboxGuests:
         started = self._expect(f"start {machine.key}")
         self._tell_keeper({"do": "start", "key": machine.key})
         try:
-            message, _ = await asyncio.wait_for(started, _ANSWER_SECONDS)
-            if "reason" in message:
-                raise GuestError(str(message["reason"]))
+            _require_started(await asyncio.wait_for(started, _ANSWER_SECONDS))
             await self._attach(guest)
             await self._serve_metadata(guest)
         except (OSError, GuestError, TimeoutError) as error:
@@ -480,9 +480,8 @@ class SandboxGuests:
             root.chmod(mode)
         path = root / inner if inner else root
         if not path.resolve().is_relative_to(root.resolve()) or not path.is_dir():
-            kind = message["kind"] or "nfs"
-            return {"error": f"mount.{kind}: mounting {message['source']} failed, reason given by server: No such file or "
-                             "directory"}  # fmt: skip
+            what = f"mount.{message['kind'] or 'nfs'}: mounting {message['source']} failed"
+            return {"error": f"{what}, reason given by server: No such file or directory"}
         return {"path": str(path)}
 
     async def _mourn(self, guest: _Guest) -> None:
@@ -564,8 +563,9 @@ class SandboxGuests:
         if answer.get("timedOut"):
             answer["error"] = f"{answer.get('error', '')}The script was ended after {request['timeout']:g} seconds.\n"
         self._executions[ticket] = Execution(
-            exit_code=int(answer.get("exit", 1)), output=_last(answer.get("out", "")), error=_last(answer.get("error", "")),
-            start=start, end=engine.clock.elapsed, timed_out=bool(answer.get("timedOut")),
+            exit_code=int(answer.get("exit", 1)), output=_last(answer.get("out", "")),
+            error=_last(answer.get("error", "")), start=start, end=engine.clock.elapsed,
+            timed_out=bool(answer.get("timedOut")),
         )  # fmt: skip
         engine.clock.wake()
 
@@ -604,7 +604,7 @@ class SandboxGuests:
         """Have this emulator answer in the guest: as the metadata service, and under its own URL.
 
         The metadata address is the network's, so that guests may listen on port 80; who asks there is known by its
-        private address. Whatever comes from a guest reaches the emulator from a loopback address that is its VM's alone.
+        private address. What comes from a guest reaches the emulator from a loopback address that stands for its VM.
         """
         network = guest.machine.network
 
@@ -725,6 +725,11 @@ class SandboxGuests:
         ]  # fmt: skip
         if gone:
             await self._remove(*gone)
+
+
+def _require_started(answer: tuple[dict[str, Any], list[int]]) -> None:
+    if "reason" in answer[0]:
+        raise GuestError(str(answer[0]["reason"]))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -86,8 +86,10 @@ class Cloud:
         vm = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/{name}"
         await self.put(vm, {"location": "westeurope", "properties": {
             "hardwareProfile": {"vmSize": size},
-            "storageProfile": {"imageReference": IMAGE, "osDisk": {"createOption": "FromImage", "deleteOption": "Delete"},
-                               "dataDisks": disks or []},
+            "storageProfile": {
+                "imageReference": IMAGE, "osDisk": {"createOption": "FromImage", "deleteOption": "Delete"},
+                "dataDisks": disks or [],
+            },
             "osProfile": {**os_profile, **(profile or {})},
             "networkProfile": {"networkInterfaces": [{"id": nic}]},
         }})  # fmt: skip

@@ -1,5 +1,7 @@
 """VMs that run for real: booting, user-data, networks, disks, power and the end of it all."""
 
+# ruff: noqa: ASYNC240 (local files, and nothing else to do meanwhile)
+
 from __future__ import annotations
 
 import asyncio
@@ -19,6 +21,8 @@ import pytest
 from azure_emulator import Emulator
 
 from .conftest import GROUP, NETWORK, Cloud, prepare, until
+
+APPENDING = "list(append)+dict(no_replace,recurse_list)"
 
 
 class TestUserData:
@@ -48,7 +52,8 @@ snap: {commands: [x]}
         )
         script = """
             cat /etc/app/key /root/list /root/who /var/lib/boots; hostname; stat -c %a /etc/app/key
-            id ada; stat -c %U /etc/app/late; cat ~ada/.ssh/authorized_keys ~hpcadmin/.ssh/authorized_keys; ls /root/wrong
+            id ada; stat -c %U /etc/app/late; cat ~ada/.ssh/authorized_keys ~hpcadmin/.ssh/authorized_keys
+            ls /root/wrong
         """
         done = await cloud.run(vm, script)
         assert done.output.splitlines()[:5] == ["hello againit's two words", "root", "booted", "renamed", "600"]
@@ -78,9 +83,8 @@ snap: {commands: [x]}
         parts = MIMEMultipart()
         for kind, text in (
             ("cloud-config", "#cloud-config\nruncmd: [echo first >> /root/order]\n"),
-            ("cloud-config", "#cloud-config\nmerge_how: 'list(append)+dict(no_replace,recurse_list)'\n"
-                             "runcmd: [echo second >> /root/order]\n"),
-            ("x-shellscript", "#!/bin/bash\necho \"script $(id -u)\" >> /root/order\n"),
+            ("cloud-config", f"#cloud-config\nmerge_how: '{APPENDING}'\nruncmd: [echo second >> /root/order]\n"),
+            ("x-shellscript", '#!/bin/bash\necho "script $(id -u)" >> /root/order\n'),
         ):  # fmt: skip
             parts.attach(MIMEText(text, kind))
         vm = await cloud.vm("one", gzip.compress(parts.as_bytes()))
@@ -131,7 +135,8 @@ class TestIsolation:
     async def test_a_guest_sees_neither_the_host_nor_its_secrets(self, cloud: Cloud, tmp_path: Path) -> None:
         vm = await cloud.vm("one")
         seen = await cloud.output(vm, f"""
-            ls {tmp_path} >/dev/null 2>&1 && echo the state is seen; cat /etc/machine-id; ls /home /root; ps -e -o args=; cat /proc/1/comm
+            ls {tmp_path} >/dev/null 2>&1 && echo the state is seen
+            cat /etc/machine-id; ls /home /root; ps -e -o args=; cat /proc/1/comm
             echo 1 > /proc/sys/kernel/sysrq || echo read-only; grep -c '[$]' /etc/shadow; true""")  # fmt: skip
         assert "the state is seen" not in seen
         assert "read-only" in seen
@@ -199,7 +204,6 @@ class TestNetwork:
     async def test_requests_to_the_metadata_address_tell_which_vm_asks(self, cloud: Cloud) -> None:
         one, two = await cloud.vm("one"), await cloud.vm("two")
         seen = []
-        original = cloud.emulator.engine.handle
         for vm in (one, two):
             own = cloud.guests._address(
                 next(key for key, guest in cloud.guests._guests.items() if guest.machine.id == vm.id)
@@ -209,7 +213,6 @@ class TestNetwork:
         assert len(set(seen)) == 2
         assert all(address.startswith("127.") for address in seen)
         assert cloud.guests.vm_of_address("127.0.0.1") is None
-        assert original is not None
         health = f"http://169.254.169.254/emulator/health; curl -s {cloud.emulator.url}/emulator/health"
         assert (await cloud.output(one, f"curl -s {health}")).count("ok") == 2
 
@@ -239,8 +242,8 @@ async def until_output(cloud: Cloud, vm: object, script: str, expected: str) -> 
 class TestDisks:
     async def test_a_data_disk_is_formatted_mounted_and_taken_to_another_vm(self, cloud: Cloud) -> None:
         disk = f"{GROUP}/providers/Microsoft.Compute/disks/state"
-        await cloud.put(disk, {"location": "westeurope", "sku": {"name": "Premium_LRS"},
-                               "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 32}})  # fmt: skip
+        properties = {"creationData": {"createOption": "Empty"}, "diskSizeGB": 32}
+        await cloud.put(disk, {"location": "westeurope", "sku": {"name": "Premium_LRS"}, "properties": properties})
         attached = [{"lun": 0, "createOption": "Attach", "managedDisk": {"id": disk}}]
         vm = await cloud.vm("one", disks=attached)
         script = """set -e
@@ -252,7 +255,7 @@ class TestDisks:
         lines = (await cloud.output(vm, script)).splitlines()
         assert lines[0] == "/dev/sdc"
         assert lines[2] == f"UUID={lines[1]} ext4"
-        assert f"sdc disk /state" in lines  # noqa: F541
+        assert "sdc disk /state" in lines
 
         await cloud.act(vm, "restart")
         await cloud.up(vm)
@@ -319,7 +322,8 @@ class TestStorageTiers:
         volume = f"{account}/capacityPools/pool/volumes/home"
         await cloud.put(volume, {"location": "westeurope", "properties": {
             "creationToken": "home", "usageThreshold": 100 * 2**30, "subnetId": f"{NETWORK}/subnets/files",
-            "protocolTypes": ["NFSv3"], "serviceLevel": "Premium", "unixPermissions": "0777"}}, version="2025-06-01")  # fmt: skip
+            "protocolTypes": ["NFSv3"], "serviceLevel": "Premium", "unixPermissions": "0777",
+        }}, version="2025-06-01")  # fmt: skip
         address = cloud.get(volume).properties["mountTargets"][0]["ipAddress"]
         source = f"{address}:/home"
         one = await cloud.vm("one", f"#cloud-config\nmounts: [['{source}', /shared, nfs, 'rw,hard', '0', '0']]\n")
@@ -340,10 +344,10 @@ class TestStorageTiers:
 
     async def test_what_is_no_tier_is_the_real_commands(self, cloud: Cloud) -> None:
         vm = await cloud.vm("one")
-        script = "mount -t tmpfs none /srv; mkdir /b; mount --bind /etc /b; ls /b/hostname; findmnt -n -o FSTYPE /srv; mount | wc -l"
+        script = "mkdir /b; mount --bind /etc /b; mount -t tmpfs none /srv; ls /b/hostname; findmnt -n -o FSTYPE /srv; mount | grep srv"
         lines = (await cloud.output(vm, script)).splitlines()
         assert lines[:2] == ["/b/hostname", "tmpfs"]
-        assert int(lines[2]) > 10
+        assert lines[2].startswith("none on /srv type tmpfs")
 
 
 UNITS = """#cloud-config
@@ -384,7 +388,14 @@ write_files:
   content: |
     [Service]
     Type=notify
-    ExecStart=/usr/bin/python3 -c "import os,socket,time; time.sleep(.2); socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1\\\\nSTATUS=well', os.environ['NOTIFY_SOCKET']); time.sleep(999)"
+    ExecStart=/usr/bin/python3 /usr/local/bin/notifier
+- path: /usr/local/bin/notifier
+  content: |
+    import os, socket, time
+    time.sleep(0.2)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.sendto(b"READY=1\\nSTATUS=well", os.environ["NOTIFY_SOCKET"])
+    time.sleep(999)
 - path: /etc/systemd/system/broken.service
   content: |
     [Service]
@@ -445,7 +456,9 @@ class TestUnits:
 
     async def test_the_kinds_of_service(self, cloud: Cloud) -> None:
         vm = await cloud.vm("one", UNITS)
-        script = "systemctl start daemon@blue notifier; systemctl show -p MainPID --value daemon@blue; cat /run/daemon-blue.pid"
+        script = (
+            "systemctl start daemon@blue notifier; systemctl show -p MainPID --value daemon@blue; cat /run/daemon-*.pid"
+        )
         first, second = (await cloud.output(vm, script)).split()
         assert first == second != "0"
         assert "well" in await cloud.output(vm, "systemctl status notifier")
@@ -527,9 +540,11 @@ class TestLife:
 
     async def test_no_process_is_left_when_the_emulator_is_killed(self, tmp_path: Path) -> None:
         ready = tmp_path / "ready"
-        command = [sys.executable, "-m", "azure_emulator.cli", "serve", "--speed", "1000", "--state", str(tmp_path / "state"),
-                   "--guests", str(tmp_path / "guests"), "--ready-file", str(ready)]  # fmt: skip
-        server = subprocess.Popen(command)
+        command = [
+            sys.executable, "-m", "azure_emulator.cli", "serve", "--speed", "1000", "--state", str(tmp_path / "state"),
+            "--guests", str(tmp_path / "guests"), "--ready-file", str(ready),
+        ]  # fmt: skip
+        server = subprocess.Popen(command)  # noqa: ASYNC220 (it returns at once)
         try:
             await until(ready.exists)
             async with aiohttp.ClientSession() as session:

@@ -3,6 +3,8 @@
 What a module cannot do in a guest is said on the console and in the result; nothing is dropped in silence.
 """
 
+# ruff: noqa: ASYNC240 (the files of a guest are on a local disk; there is nothing else that would go on meanwhile)
+
 from __future__ import annotations
 
 import asyncio
@@ -57,8 +59,8 @@ _CARRIED_OUT = frozenset({
     "final_message", "fqdn", "fs_setup", "groups", "hostname", "locale", "manage_etc_hosts", "merge_how", "merge_type",
     "mount_default_fields", "mounts", "output", "packages", "password", "power_state", "prefer_fqdn_over_hostname",
     "preserve_hostname", "runcmd", "ssh_authorized_keys", "system_info", "timezone", "user", "users", "write_files",
-    "cloud_config_modules", "cloud_final_modules", "cloud_init_modules", "datasource", "datasource_list", "manual_cache_clean",
-    "random_seed", "allow_public_ssh_keys", "version", "debug", "reporting",
+    "cloud_config_modules", "cloud_final_modules", "cloud_init_modules", "datasource", "datasource_list",
+    "manual_cache_clean", "random_seed", "allow_public_ssh_keys", "version", "debug", "reporting",
 })  # fmt: skip
 _DEFAULT_GROUPS = "adm audio cdrom dialout dip floppy netdev plugdev sudo video"
 _DEFAULT_FIELDS = [None, None, "auto", "defaults,nofail,x-systemd.requires=cloud-init.service,_netdev", "0", "2"]
@@ -79,6 +81,7 @@ class CloudInit:
     read: user_data.UserData = field(default_factory=user_data.UserData)
     errors: list[str] = field(default_factory=list)
     status: str = "running"
+    complete: bool = False
     stage: str = ""
     began: float = field(default_factory=time.time)
     done: asyncio.Event = field(default_factory=asyncio.Event)
@@ -124,7 +127,7 @@ class CloudInit:
                 ("power_state", "instance", self._power_state),
             ],
         )  # fmt: skip
-        self._finish()
+        self.complete = True
 
     def _begin(self) -> None:
         for path in (self.instance / "sem", self.instance / "scripts", ROOT / "data", ROOT / "sem", RUN):
@@ -140,8 +143,7 @@ class CloudInit:
             raw.write_bytes(base64.b64decode(self.machine.user_data))
         self.read = user_data.read(self.machine.user_data)
         self._write_status()
-        moment = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S +0000")
-        self._print(f"Cloud-init v. {VERSION} (emulated) running 'init' at {moment}.")
+        self._print(f"Cloud-init v. {VERSION} (emulated) running 'init' at {_moment()}.")
         for warning in self.read.warnings:
             self._warn(warning)
         for key in self.config:
@@ -169,7 +171,10 @@ class CloudInit:
             return None
         return (ROOT / "sem" if frequency == "once" else self.instance / "sem") / f"config_{module}"
 
-    def _finish(self) -> None:
+    def end(self) -> None:
+        """Say how it went; whoever waits for it goes on."""
+        if not self.complete:
+            self.errors.append("cloud-init did not come to its end; see the console")
         self.status = "error" if self.errors else "done"
         self.stage = ""
         (self.instance / "boot-finished").write_text(f"{time.monotonic():.2f} - {time.ctime()} - v. {VERSION}\n")
@@ -372,8 +377,8 @@ class CloudInit:
         rules = [rules] if isinstance(rules, str) else rules
         if rules and rules != [False]:
             file = Path("/etc/sudoers.d/90-cloud-init-users")
-            with file.open("a") as stream:
-                stream.writelines(f"{name} {rule}\n" for rule in rules)
+            known = file.read_text() if file.exists() else ""
+            file.write_text(known + "".join(f"{name} {rule}\n" for rule in rules))
             file.chmod(0o440)
         keys = entry.get("ssh_authorized_keys") or entry.get("ssh-authorized-keys") or []
         keys = [keys] if isinstance(keys, str) else list(keys.values()) if isinstance(keys, dict) else keys
@@ -420,7 +425,7 @@ class CloudInit:
             ]
             if not filled[0].startswith(("/", "LABEL=", "UUID=", "PARTUUID=", "PARTLABEL=")) and ":" not in filled[0]:
                 filled[0] = "/dev/" + {"ephemeral0": "sdb1", "swap": "sdb2"}.get(filled[0], filled[0])
-            lines.append("\t".join(filled[:3] + [f"{filled[3]},comment=cloudconfig", *filled[4:]]))
+            lines.append("\t".join([*filled[:3], f"{filled[3]},comment=cloudconfig", *filled[4:]]))
             if filled[1] not in ("none", "swap"):
                 Path(filled[1]).mkdir(parents=True, exist_ok=True)
         if not lines:
@@ -480,8 +485,10 @@ class CloudInit:
     async def _final_message(self) -> None:
         text = str(self.config.get("final_message") or "Cloud-init v. $version finished at $timestamp. Datasource "
                    "$datasource.  Up $uptime seconds")  # fmt: skip
-        values = {"version": f"{VERSION} (emulated)", "timestamp": datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S +0000"),
-                  "datasource": "DataSourceAzure [seed=/dev/sr0]", "uptime": f"{time.time() - self.began:.2f}"}  # fmt: skip
+        values = {
+            "version": f"{VERSION} (emulated)", "timestamp": _moment(), "datasource": "DataSourceAzure [seed=/dev/sr0]",
+            "uptime": f"{time.time() - self.began:.2f}",
+        }  # fmt: skip
         for name, value in values.items():
             text = text.replace(f"${name}", value).replace(f"${name.upper()}", value)
         self._print(text)
@@ -545,6 +552,10 @@ def permissions(value: Any, default: int = 0o644) -> int:
         return int(str(value), 8)
     except ValueError:
         return default
+
+
+def _moment() -> str:
+    return datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S +0000")
 
 
 def _write_script(path: Path, text: str) -> None:

@@ -144,8 +144,7 @@ def _node(own: Path) -> Path:
     """The node made for the disk or, where none could be made, any block device: it is mounted so that it opens not."""
     if own.exists():
         return own
-    for name in sorted(os.listdir("/dev")):
-        path = Path("/dev") / name
+    for path in sorted(Path("/dev").iterdir()):
         with contextlib.suppress(OSError):
             if stat.S_ISBLK(path.stat().st_mode):
                 return path

@@ -3,12 +3,13 @@
 Everything else in this folder is put together here. When this process ends, the kernel ends all others of the guest.
 """
 
+# ruff: noqa: ASYNC240 (the files of a guest are on a local disk; there is nothing else that would go on meanwhile)
+
 from __future__ import annotations
 
 import asyncio
 import base64
 import contextlib
-import encodings.idna  # noqa: F401 (loaded on first use otherwise, and by then out of sight)
 import fcntl
 import json
 import os
@@ -91,8 +92,10 @@ class Guest:
         for note in self.outside.notes:
             self.journal.kernel(f"azure-emulator: {note}")
         if self.processes.only_root:
-            self.journal.kernel("azure-emulator: only root exists in this guest; give the user that runs the emulator a "
-                                "range in /etc/subuid and /etc/subgid, and install newuidmap")  # fmt: skip
+            self.journal.kernel(
+                "azure-emulator: only root exists in this guest; give the user that runs the emulator a range in "
+                "/etc/subuid and /etc/subgid, and install newuidmap"
+            )
         self._names()
         self._terminal()
         self.journal.serve_syslog()
@@ -112,11 +115,14 @@ class Guest:
     async def _boot(self) -> None:
         for error in await self.mounts.mount_all():
             self.journal.kernel(error)
-        await self.cloud_init.init()
-        self.services.reload()
-        await self.services.boot()
-        self.booted = True
-        await self.cloud_init.final()
+        try:
+            await self.cloud_init.init()
+            self.services.reload()
+            await self.services.boot()
+            self.booted = True
+            await self.cloud_init.final()
+        finally:
+            self.cloud_init.end()  # however that went: somebody may wait for it
         self.journal.console(f"\n{socket.gethostname()} login: ")
 
     def _go(self, work: Any) -> None:
@@ -392,7 +398,7 @@ def main(machine: Machine, outside: Outside) -> NoReturn:
     code = 1
     try:
         os.environ.clear()
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115, PTH123
+        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115
         # Not asyncio.run: there is nothing to tidy up in a process that ends here.
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)

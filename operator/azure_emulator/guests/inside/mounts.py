@@ -4,8 +4,11 @@ A tier's `server:/export` is looked up by the emulator, which knows what there i
 state, mounted. What is neither a disk nor a tier (tmpfs, bind, ...) is the real command's.
 """
 
+# ruff: noqa: ASYNC240 (the files of a guest are on a local disk; there is nothing else that would go on meanwhile)
+
 from __future__ import annotations
 
+import getopt
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -65,48 +68,47 @@ def parse_table(text: str) -> list[Entry]:
     return found
 
 
+_SHORT_OPTIONS = "at:o:rwvnsfL:U:BRMl"
+_LONG_OPTIONS = (
+    "all", "types=", "options=", "read-only", "rw", "verbose", "bind", "rbind", "move", "make-private", "make-rprivate",
+    "make-shared", "make-rshared", "make-slave", "make-rslave", "label=", "uuid=", "source=", "target=", "mkdir",
+)  # fmt: skip
+_REAL_OPTIONS = ("bind", "rbind", "move", "make-", "source", "target", "mkdir", "B", "R", "M", "l")
+_REAL_FLAGS = frozenset({"bind", "rbind", "remount", "move", "private", "shared", "slave"})
+
+
 def parse_arguments(arguments: list[str]) -> Request:
     """Read a command line of mount."""
     request = Request()
-    options: list[str] = []
-    pending = iter(arguments)
-    for word in pending:
-        match word:
-            case "-a" | "--all":
+    try:
+        options, request.operands = getopt.gnu_getopt(arguments, _SHORT_OPTIONS, list(_LONG_OPTIONS))
+    except getopt.GetoptError:
+        request.real = True
+        return request
+    texts: list[str] = []
+    for dashed, value in options:
+        name = dashed.lstrip("-")
+        match name:
+            case "a" | "all":
                 request.all = True
-            case "-t" | "--types":
-                request.kind = next(pending, "")
-            case "-o" | "--options":
-                options.append(next(pending, ""))
-            case "-r" | "--read-only":
-                options.append("ro")
-            case "-w" | "-v" | "--verbose" | "--rw" | "-n" | "-s" | "-f":
-                continue
-            case "-L" | "-U":
-                request.operands.append(f"{'LABEL' if word == '-L' else 'UUID'}={next(pending, '')}")
-            case _ if word.startswith("-t"):
-                request.kind = word[2:]
-            case _ if word.startswith("-o"):
-                options.append(word[2:])
-            case _ if word.startswith(("--types=", "--options=")):
-                name, _, value = word.partition("=")
-                if name == "--types":
-                    request.kind = value
-                else:
-                    options.append(value)
-            case _ if word.startswith("-"):
+            case "t" | "types":
+                request.kind = value
+            case "o" | "options":
+                texts.append(value)
+            case "r" | "read-only":
+                texts.append("ro")
+            case "L" | "label" | "U" | "uuid":
+                request.operands.insert(0, f"{'LABEL' if name in ('L', 'label') else 'UUID'}={value}")
+            case _ if name.startswith(_REAL_OPTIONS):
                 request.real = True
-            case _:
-                request.operands.append(word)
-    request.options = ",".join(option for option in options if option)
-    special = {"bind", "rbind", "remount", "move", "private", "shared", "slave"}
-    if special & set(request.options.split(",")) or not (request.operands or request.all):
+    request.options = ",".join(text for text in texts if text)
+    if _REAL_FLAGS & set(request.options.split(",")) or not (request.operands or request.all):
         request.real = True
     return request
 
 
 def places() -> set[str]:
-    """Where something is mounted. (os.path.ismount is blind for a directory of the same file system.)"""
+    """Where something is mounted; os.path.ismount does not see a directory of the same file system."""
     found = set()
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         found.add(unescaped(line.split()[4]))
@@ -151,10 +153,10 @@ class Mounts:
         """What a command line with one or two operands means; None where fstab does not know the one."""
         if len(request.operands) > 1:
             source, target = request.operands[:2]
-            return Entry(source, os.path.abspath(target), request.kind or "auto", request.options or "defaults")
+            return Entry(source, os.path.normpath(target), request.kind or "auto", request.options or "defaults")
         name = request.operands[0]
         for entry in self.planned():
-            if name in (entry.source, entry.target) or os.path.abspath(name) == entry.target:
+            if name in (entry.source, entry.target) or os.path.normpath(name) == entry.target:
                 options = ",".join(part for part in (entry.options, request.options) if part)
                 return Entry(entry.source, entry.target, request.kind or entry.kind, options)
         return None

@@ -175,22 +175,23 @@ class Processes:
                     os.nice(nice)
 
         streams = [subprocess.PIPE if callable(sink) else sink for sink in sinks or (subprocess.DEVNULL,) * 2]
-        popen = subprocess.Popen(  # noqa: PLW1509 (one thread)
+        popen = subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603 (running programs is what it is for)
             list(arguments), env=whole, cwd=directory, stdin=stdin, stdout=streams[0], stderr=streams[1],
-            start_new_session=session, umask=umask, preexec_fn=adjust, executable=executable, **become,  # type: ignore[call-overload]
+            start_new_session=session, umask=umask, executable=executable,
+            preexec_fn=adjust, **become,  # noqa: PLW1509 (one thread)
         )  # fmt: skip
         process = Process(popen, asyncio.get_running_loop().create_future())
         self._running[popen.pid] = process
         for stream, sink in zip((popen.stdout, popen.stderr), sinks or (), strict=False):
             if stream is not None and callable(sink):
-                process.output.append(asyncio.create_task(_read_lines(stream.detach(), sink)))  # type: ignore[attr-defined]
+                process.output.append(asyncio.create_task(_read_lines(stream.detach(), sink)))
         return process
 
     async def run(
-        self, arguments: Sequence[str], *, sink: Sink, timeout: float | None = None, input_text: str | None = None,
+        self, arguments: Sequence[str], *, sink: Sink, input_text: str | None = None,
         environment: Mapping[str, str] | None = None, account: Account | None = None, directory: str = "/",
     ) -> int:  # fmt: skip
-        """Run a program to its end, both streams into one sink; 127 if it cannot be started, 124 after the timeout."""
+        """Run a program to its end, both streams into one sink; 126 or 127 if it cannot be started."""
         reading = subprocess.DEVNULL
         if input_text is not None:
             reading = os.memfd_create("input")
@@ -207,12 +208,7 @@ class Processes:
         finally:
             if reading != subprocess.DEVNULL:
                 os.close(reading)
-        try:
-            return await asyncio.wait_for(process.wait(), timeout)
-        except TimeoutError:
-            kill_session(process.pid)
-            await process.wait()
-            return 124
+        return await process.wait()
 
 
 async def _read_lines(raw: object, sink: Sink) -> None:
@@ -245,7 +241,7 @@ def kill_session(leader: int, number: int = signal.SIGKILL) -> None:
 
 def all_processes() -> list[int]:
     """Every process of the guest but the first."""
-    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1")
+    return sorted(int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and path.name != "1")
 
 
 def _session(pid: int) -> int:

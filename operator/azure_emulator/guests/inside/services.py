@@ -3,6 +3,8 @@
 What systemd does beyond that (sockets, paths, control groups, sandboxing) it does not do; see docs/emulator-guests.md.
 """
 
+# ruff: noqa: ASYNC240 (the files of a guest are on a local disk; there is nothing else that would go on meanwhile)
+
 from __future__ import annotations
 
 import asyncio
@@ -19,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from azure_emulator.guests.inside import calendar, units
 from azure_emulator.guests.inside.journal import Journal
@@ -187,11 +190,7 @@ class Services:
             try:
                 for other in before[name]:
                     await done[other].wait()
-                lacking = [other for other in self._needs(jobs[name].unit, strong=True) if other in failures]
-                if lacking:
-                    message = f"Dependency failed for {jobs[name].unit.description}: {lacking[0]}"
-                    self.journal.status("DEPEND", message)
-                    raise JobError(message)
+                self._require_needs(jobs[name].unit, failures)
                 await self._start_one(jobs[name])
             except JobError as error:
                 failures[name] = str(error)
@@ -200,6 +199,13 @@ class Services:
 
         await asyncio.gather(*(job(name) for name in jobs))
         return failures
+
+    def _require_needs(self, unit: Unit, failures: dict[str, str]) -> None:
+        lacking = [other for other in self._needs(unit, strong=True) if other in failures]
+        if lacking:
+            message = f"Dependency failed for {unit.description}: {lacking[0]}"
+            self.journal.status("DEPEND", message)
+            raise JobError(message)
 
     def _needs(self, unit: Unit, *, strong: bool) -> list[str]:
         keys = ["Requires", "BindsTo", "Requisite"] + ([] if strong else ["Wants"])
@@ -323,7 +329,7 @@ class Services:
         if not lines:
             message = "the unit has no ExecStart="
             raise JobError(message)
-        ready: asyncio.Future[None] | None = None
+        ready: asyncio.Future[Any] | None = None
         if kind.startswith("notify"):
             ready = self._listen(service, surroundings)
         process = self._spawn(service, lines[0], surroundings)
@@ -333,7 +339,8 @@ class Services:
         service.main_pid = process.pid
         self._spawn_task(service, self._watch(service, process.ended, service.invocation))
         if ready is not None:
-            await asyncio.wait([ready, process.ended], return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [ready, process.ended]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():
                 service.result = "protocol"
                 message = "the main process ended before it said that it is ready"
@@ -442,7 +449,7 @@ class Services:
                         stream.write(f"{text}\n")
 
                 return write
-            if where in ("null",):
+            if where == "null":
                 return lambda _: None
             if where in ("tty", "journal+console", "kmsg+console", "syslog+console"):
                 return both
@@ -780,9 +787,9 @@ def condition_holds(kind: str, value: str) -> bool:
         "PathIsDirectory": os.path.isdir,
         "PathIsSymbolicLink": os.path.islink,
         "PathIsMountPoint": lambda name: name in places(),
-        "FileNotEmpty": lambda name: os.path.isfile(name) and os.path.getsize(name) > 0,
-        "FileIsExecutable": lambda name: os.path.isfile(name) and os.access(name, os.X_OK),
-        "DirectoryNotEmpty": lambda name: os.path.isdir(name) and bool(os.listdir(name)),
+        "FileNotEmpty": lambda name: Path(name).is_file() and Path(name).stat().st_size > 0,
+        "FileIsExecutable": lambda name: Path(name).is_file() and os.access(name, os.X_OK),
+        "DirectoryNotEmpty": lambda name: Path(name).is_dir() and any(Path(name).iterdir()),
         "Virtualization": lambda name: name.lower() in ("yes", "1", "true", "vm", "microsoft"),
     }
     test = tests.get(kind)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import getopt
 import os
 import re
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,9 +23,13 @@ from azure_emulator.guests.inside.units import ETC, Unit
 _SUFFIX = re.compile(r"\.(service|timer|target|socket|mount|path|slice|device|swap|scope|automount)$")
 # Exit statuses of systemctl(1).
 _FAILED, _NOT_RUNNING, _NO_UNIT, _NOT_LOADED = 1, 3, 4, 5
-_VALUED = {"-p": "property", "--property": "property", "-n": "lines", "--lines": "lines", "-t": "type", "--type": "type",
-           "--state": "state", "-s": "signal", "--signal": "signal", "--kill-who": "who", "--job-mode": "mode",
+_VALUED = {"-p": "property", "--property": "property", "-n": "lines", "--lines": "lines", "-t": "type",
+           "--type": "type", "--state": "state", "-s": "signal", "--signal": "signal", "--kill-who": "who",
+           "--job-mode": "mode",
            "-o": "output", "--output": "output", "--root": "root", "-H": "host"}  # fmt: skip
+
+
+Job = Callable[[str], Awaitable[None]]
 
 
 @dataclass
@@ -62,7 +68,7 @@ def parse(arguments: list[str]) -> Options:
 
 
 def full_name(name: str) -> str:
-    """sshd is sshd.service."""
+    """The whole name: sshd means sshd.service."""
     return name if _SUFFIX.search(name) else f"{name}.service"
 
 
@@ -75,23 +81,20 @@ class Systemctl:
     power: Callable[[str], None]
     booted: Callable[[], bool]
 
-    async def run(self, call: Call) -> int:  # noqa: C901 (a table of verbs)
+    async def run(self, call: Call) -> int:
         """Answer one call."""
         options = parse(call.arguments)
         names = [full_name(name) for name in options.names]
+        verb = "version" if "--version" in options.flags else options.verb or "list-units"
         if "--user" in options.flags:
             call.error("Failed to connect to bus: there is no user manager in a guest")
             return _FAILED
-        if "--version" in options.flags:
-            call.out("systemd 252 (emulated)")
-            return 0
-        verb = options.verb or "list-units"
         reading = {
             "is-active": self._is_active, "is-failed": self._is_failed, "is-enabled": self._is_enabled,
             "status": self._status, "show": self._show, "cat": self._cat, "list-units": self._list_units,
             "list-unit-files": self._list_unit_files, "list-timers": self._list_timers,
             "is-system-running": self._is_system_running, "get-default": self._get_default,
-            "list-dependencies": self._list_dependencies, "show-environment": self._nothing,
+            "list-dependencies": self._list_dependencies, "version": self._version,
         }  # fmt: skip
         if verb in reading:
             return reading[verb](call, names, options)
@@ -105,29 +108,30 @@ class Systemctl:
         }  # fmt: skip
         if verb in jobs:
             return await self._each(call, names, jobs[verb], background="--no-block" in options.flags)
+        return await self._change(call, verb, names, options)
+
+    async def _change(self, call: Call, verb: str, names: list[str], options: Options) -> int:
         match verb:
             case "enable" | "disable" | "reenable" | "mask" | "unmask" | "preset":
                 return await self._change_files(call, verb, names, options)
             case "daemon-reload" | "daemon-reexec":
                 self.services.reload()
-                return 0
             case "reset-failed":
-                return self._reset_failed(names)
+                self._reset_failed(names)
             case "kill":
                 return self._kill(call, names, options)
+            case "set-default":
+                _link(Path("/", ETC, "default.target"), f"/lib/systemd/system/{names[0]}")
             case "reboot" | "poweroff" | "halt" | "kexec" | "soft-reboot":
                 self.power("reboot" if verb in ("reboot", "kexec", "soft-reboot") else "poweroff")
-                return 0
-            case "set-default" | "isolate" | "default" | "set-property" | "import-environment" | "set-environment":
-                call.error(f"systemctl {verb} has no effect in a guest")
-                return 0
             case _:
-                call.error(f"Unknown command verb {verb}.")
+                call.error(f"systemctl: {verb} is not known in a guest")
                 return _FAILED
+        return 0
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
-    async def _each(self, call: Call, names: list[str], job: Callable[[str], object], *, background: bool) -> int:
+    async def _each(self, call: Call, names: list[str], job: Job, *, background: bool) -> int:
         if not names:
             call.error("Too few arguments.")
             return _FAILED
@@ -138,7 +142,7 @@ class Systemctl:
                     self.services.require(name)
                     self.services.in_background(_quietly(job(name)))
                 else:
-                    await job(name)  # type: ignore[misc]
+                    await job(name)
             except JobError as error:
                 text = str(error)
                 missing = text.endswith(("not found.", "not loaded."))
@@ -175,14 +179,13 @@ class Systemctl:
         else:
             await self._restart(name)
 
-    def _reset_failed(self, names: list[str]) -> int:
+    def _reset_failed(self, names: list[str]) -> None:
         for name, service in self.services.loaded.items():
             if (not names or name in names) and service.active == "failed":
                 service.become("inactive", "dead")
                 service.result = "success"
             if not names or name in names:
                 service.starts.clear()
-        return 0
 
     def _kill(self, call: Call, names: list[str], options: Options) -> int:
         text = options.values.get("signal", ["TERM"])[-1]
@@ -227,8 +230,10 @@ class Systemctl:
     def _link(self, call: Call, unit: Unit, name: str, *, enabled: bool) -> None:
         links = self.services.files.links(unit, name)
         if not links and enabled:
-            call.error("The unit files have no installation config (WantedBy=, RequiredBy=, Also=, Alias= settings in the "
-                       "[Install] section), and DefaultInstance= for template units).")  # fmt: skip
+            call.error(
+                "The unit files have no installation config (WantedBy=, RequiredBy=, Also=, Alias= settings in the "
+                "[Install] section, and DefaultInstance= for template units)."
+            )
         for link, target in links.items():
             if enabled and not link.is_symlink():
                 link.parent.mkdir(parents=True, exist_ok=True)
@@ -272,8 +277,9 @@ class Systemctl:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def _nothing(self, call: Call, names: list[str], options: Options) -> int:
-        del call, names, options
+    def _version(self, call: Call, names: list[str], options: Options) -> int:
+        del names, options
+        call.out("systemd 252 (emulated)")
         return 0
 
     def _state(self, name: str) -> str:
@@ -330,7 +336,7 @@ class Systemctl:
 
     def _status_of(self, service: Service, lines: int) -> str:
         unit = service.unit
-        mark = {"active": "●", "failed": "×"}.get(service.active, "○")
+        mark = {"active": "●", "failed": "\N{MULTIPLICATION SIGN}"}.get(service.active, "○")
         since = datetime.fromtimestamp(service.since).strftime("%a %Y-%m-%d %H:%M:%S")  # noqa: DTZ006 (local)
         result = f" (Result: {service.result})" if service.result != "success" else ""
         loaded = "masked" if unit.masked else f"loaded ({unit.path}; {self.services.files.state(unit.name)})"
@@ -369,8 +375,10 @@ class Systemctl:
         service = self.services.find(name) if name else None
         if service is None:
             state = self._state(name) if name else "active"
-            return {"Id": name, "LoadState": "not-found" if name else "loaded", "ActiveState": state, "SubState": "dead",
-                    "MainPID": "0", "Result": "success"}  # fmt: skip
+            return {
+                "Id": name, "LoadState": "not-found" if name else "loaded", "ActiveState": state, "SubState": "dead",
+                "MainPID": "0", "Result": "success",
+            }  # fmt: skip
         unit = service.unit
         entered = service.since_monotonic if service.active == "active" else 0.0
         return {
@@ -472,46 +480,51 @@ class Systemctl:
 
     def _get_default(self, call: Call, names: list[str], options: Options) -> int:
         del names, options
-        call.out("multi-user.target")
+        link = Path("/", ETC, "default.target")
+        call.out(Path(link.readlink()).name if link.is_symlink() else "multi-user.target")
         return 0
 
 
-async def _quietly(job: object) -> None:
-    try:
-        await job  # type: ignore[misc]
-    except JobError:
-        return  # --no-block: the journal has it
+async def _quietly(job: Awaitable[None]) -> None:
+    with contextlib.suppress(JobError):  # of --no-block: the journal has it
+        await job
 
 
-def _verb_of(job: Callable[[str], object]) -> str:
+def _verb_of(job: Job) -> str:
     return str(getattr(job, "__name__", "start")).lstrip("_").replace("_", "-")
+
+
+def _link(link: Path, target: str) -> None:
+    link.unlink(missing_ok=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(target)
 
 
 # -- journalctl ------------------------------------------------------------------------------------------------------
 
 
+_JOURNAL_OPTIONS = (
+    "u:n:t:o:S:U:p:febkxrqam", [
+        "unit=", "lines=", "identifier=", "output=", "since=", "until=", "priority=", "follow", "pager-end", "boot",
+        "dmesg",
+        "catalog", "reverse", "quiet", "all", "merge", "no-pager", "no-hostname", "utc", "full",
+    ],
+)  # fmt: skip
+
+
 async def journalctl(call: Call, journal: Journal) -> int:
     """Print the log of this boot, of some units or of all."""
-    units, lines, follow, short = [], 0, False, True
-    pending = iter(call.arguments)
-    for word in pending:
-        name, separator, value = word.partition("=")
-        if name in ("-u", "--unit", "-n", "--lines", "-t", "--identifier", "-o", "--output", "--since", "-S", "-p"):
-            value = value if separator else next(pending, "")
-            if name in ("-u", "--unit"):
-                units.append(full_name(value))
-            elif name in ("-n", "--lines"):
-                lines = int(value) if value.isdigit() else 10
-            elif name in ("-o", "--output"):
-                short = value != "cat"
-        elif word.startswith("-u") or word.startswith("-n"):
-            if word.startswith("-u"):
-                units.append(full_name(word[2:]))
-            else:
-                lines = int(word[2:]) if word[2:].isdigit() else 10
-        elif word == "-f" or word == "--follow":
-            follow = True
-            lines = lines or 10
+    try:
+        given, _ = getopt.gnu_getopt(call.arguments, *_JOURNAL_OPTIONS)
+    except getopt.GetoptError as error:
+        call.error(f"journalctl: {error}")
+        return 1
+    values = {name.lstrip("-"): value for name, value in given}
+    units = [full_name(value) for name, value in given if name in ("-u", "--unit")]
+    follow = "f" in values or "follow" in values
+    short = values.get("o", values.get("output")) != "cat"
+    text_of_lines = values.get("n", values.get("lines", "10" if follow else "all"))
+    lines = int(text_of_lines) if text_of_lines.isdigit() else 0
     host = socket.gethostname()
 
     def chosen(entry: Entry) -> bool:

@@ -3,6 +3,8 @@
 Each takes a call and returns an exit status; what it says goes through the call.
 """
 
+# ruff: noqa: ASYNC240 (the files of a guest are on a local disk; there is nothing else that would go on meanwhile)
+
 from __future__ import annotations
 
 import asyncio
@@ -47,7 +49,7 @@ class Call:
     def hand_over(self) -> int:
         """Let the real command have it."""
         real = f"{REAL}/{self.name}"
-        if not os.path.exists(real):
+        if not Path(real).exists():
             self.error(f"{self.name}: not found on the host")
             return 127
         self.send({"execute": real})
@@ -55,7 +57,7 @@ class Call:
 
     def absolute(self, path: str) -> str:
         """A path as the caller means it."""
-        return os.path.normpath(os.path.join(self.directory, path))
+        return os.path.normpath(f"{self.directory}/{path}" if not path.startswith("/") else path)
 
 
 Tool = Callable[[Call], Awaitable[int]]
@@ -256,12 +258,9 @@ class Tools:
             case "install" | "reinstall" | "localinstall":
                 absent = packages.missing([word for word in wanted if not word.endswith(("-", "+"))])
                 for one in absent:
-                    if call.name in ("apt-get", "apt"):
-                        call.error(f"E: Unable to locate package {one.name} ({one.reason}; install it on the machine that "
-                                   "runs the emulator)")  # fmt: skip
-                    else:
-                        call.error(f"No match for argument: {one.name} ({one.reason}; install it on the machine that runs "
-                                   "the emulator)")  # fmt: skip
+                    failed = "E: Unable to locate package" if call.name.startswith("apt") else "No match for argument:"
+                    why = f"{one.reason}; install it on the machine that runs the emulator"
+                    call.error(f"{failed} {one.name} ({why})")
                 if not absent:
                     call.out(f"{', '.join(wanted) or 'nothing'}: already the newest version")
                 return 0 if not absent else 100 if call.name.startswith("apt") else 1

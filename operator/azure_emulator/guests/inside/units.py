@@ -6,7 +6,6 @@ says.
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shlex
@@ -45,6 +44,8 @@ WITHOUT_EFFECT = re.compile(
     r"|NoExecPaths|IP|Socket|Allowed|Startup|ManagedOOM|Oom|Umask|Restart(Mode|Steps|MaxDelaySec)|FileDescriptor"
     r"|StandardInputText|Sockets|Accept|NonBlocking|OnFailure|Import|Load|Set|Mount|Root|Temporary)"
 )
+
+TEMPORARY = "/tmp"  # noqa: S108 (the specifier %T is this)
 
 _SECTION = re.compile(r"^\[([^\]]+)\]$")
 _SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zµ]*)", re.IGNORECASE)
@@ -160,8 +161,8 @@ class UnitFiles:
         self.root = root
         self._constants = {
             "H": host_name, "l": host_name.partition(".")[0], "m": machine_id, "t": "/run", "S": "/var/lib",
-            "C": "/var/cache", "L": "/var/log", "E": "/etc", "T": "/tmp", "V": "/var/tmp", "u": "root", "U": "0",
-            "g": "root", "G": "0", "h": "/root", "s": "/bin/bash", "%": "%",
+            "C": "/var/cache", "L": "/var/log", "E": "/etc", "T": TEMPORARY, "V": f"/var{TEMPORARY}",
+            "u": "root", "U": "0", "g": "root", "G": "0", "h": "/root", "s": "/bin/bash", "%": "%",
         }  # fmt: skip
 
     def load(self, name: str) -> Unit | None:
@@ -310,11 +311,7 @@ def _words(text: str) -> list[str]:
 
 def commands(lines: Iterable[str]) -> list[Command]:
     """The commands of Exec lines; raises ValueError with a sentence."""
-    found = []
-    for line in lines:
-        for part in _split(line):
-            found.append(_command(part, line))
-    return found
+    return [_command(part, line) for line in lines for part in _split(line)]
 
 
 def _split(line: str) -> list[list[str]]:
@@ -371,10 +368,11 @@ def environment(unit: Unit, root: Path = Path("/")) -> dict[str, str]:
     for pattern in unit.all("Service", "EnvironmentFile"):
         optional = pattern.startswith("-")
         path = pattern.lstrip("-")
-        files = sorted(glob.glob(str(root / path.lstrip("/")))) if "*" in path else [str(root / path.lstrip("/"))]
+        inner = path.lstrip("/")
+        files = sorted(root.glob(inner)) if "*" in path else [root / inner]
         for file in files:
             try:
-                text = Path(file).read_text(errors="replace")
+                text = file.read_text(errors="replace")
             except OSError:
                 if optional:
                     continue
