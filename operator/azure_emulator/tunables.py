@@ -65,7 +65,9 @@ TUNABLES: Mapping[str, Tunable] = {
     "visibleAfterSeconds": Tunable(NUMBER, 0.0, "How long GET answers 404 after a creation."),
     "resourceGraphLagSeconds": Tunable(NUMBER, 10.0, "How long a change stays unseen by Resource Graph."),
     "serialisedWrites": Tunable(
-        (str,), "refused", "A second write under a virtual network or NetApp account: refused (409), or failed (at its end)."),
+        (str,), "refused", "What a second write under a virtual network or NetApp account is: refused, or "
+        "failed at its "
+        "end."),
     "registeringSeconds": Tunable(NUMBER, 45.0, "How long registering a resource provider takes."),
     "unregisteringSeconds": Tunable(NUMBER, 30.0, "How long unregistering one takes."),
     "activityLogDelaySeconds": Tunable(NUMBER, 0.0, "How long events stay unseen in the activity log."),
@@ -75,7 +77,7 @@ TUNABLES: Mapping[str, Tunable] = {
     "asyncValidation": Tunable((bool,), False, "Whether validating a deployment answers 202 and a Location."),
     "deploymentQuota": Tunable((int,), 800, "Deployments that a scope keeps."),
     "deploymentAutoDeletion": Tunable((bool,), True, "Whether the oldest deployments go when the quota is near."),
-    "deploymentPollSeconds": Tunable(NUMBER, 5.0, "How often a deployment asks how its resources are getting on."),
+    "deploymentPollSeconds": Tunable(NUMBER, 2.0, "How often a deployment asks how its resources are getting on."),
     "deploymentRetries": Tunable((int,), 5, "How often a deployment tries again what may go through later."),
     "deploymentRetrySeconds": Tunable(NUMBER, 15.0, "How long it waits in between."),
     # Rights
@@ -98,14 +100,18 @@ TUNABLES: Mapping[str, Tunable] = {
     "overconstrainedFrom": Tunable((int,), 2, "With so many constraints a missing place is called overconstrained."),
     "flexibleSetDelete": Tunable((str,), "cascade", "What deleting a Flexible scale set does with its VMs."),
     "runCommandScriptFailure": Tunable((str,), "succeeded", "How the action runCommand ends if its script fails."),
+    "scaleSetGrowth": Tunable((str,), "partial", "What a scale set keeps if there is no room for all: partial "
+        "(what found a "
+                              "place) or allOrNothing."),
     "serviceHealingSeconds": Tunable((int, float, type(None)), 300.0, "After so long a crashed VM boots elsewhere."),
-    "spotRestoreSeconds": Tunable(NUMBER, 600.0, "How often a scale set tries to get evicted instances back."),
+    "spotRestoreSeconds": Tunable(NUMBER, 300.0, "How often a scale set tries to get evicted instances back."),
     "marketplaceRefusal": Tunable((str,), "ResourcePurchaseValidationFailed", "Code where terms were not accepted."),
     "quotaRequestSeconds": Tunable(NUMBER, 180.0, "How long a quota request is looked at."),
     "quotaApprovedUpTo": Tunable((int,), 100_000, "A wish beyond this is declined."),
     # Network
-    "lateFreeingSeconds": Tunable(NUMBER, 300.0, "How long a subnet stays held after a service has left it."),
-    "natGatewayInUseCode": Tunable((str,), "", "Code where a NAT gateway in use is deleted."),
+    "lateFreeingSeconds": Tunable(NUMBER, 180.0, "How long a subnet stays held after a service has left it."),
+    "natGatewayInUseCode": Tunable((str,), "InUseNatGatewayCannotBeDeleted", "Code where a NAT gateway in use "
+        "is deleted."),
     "onPremisesAnswers": Tunable((bool,), True, "Whether gateways on premises answer."),
     # Storage
     "takenNames": Tunable((list,), [], "Names of storage accounts and MySQL servers that others in the world have."),
