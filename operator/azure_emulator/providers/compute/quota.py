@@ -1,6 +1,7 @@
-"""What limits VMs: the subscription's quota, counted from what exists, and the region's capacity, set by hand.
+"""Quota of cores and machines: what a subscription may have in a region, counted from what exists.
 
-Used by virtual machines and scale sets; knows a VM only by its size, region, zone and priority.
+Every machine and reservation notes in `internal["quota"]` what it takes, so a usage is a sum. Knows a machine only by
+its size and priority.
 """
 
 from __future__ import annotations
@@ -9,27 +10,36 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors, locations
-from azure_emulator.providers.compute.sizes import FAMILIES, SIZES, Size, localized, restriction
+from azure_emulator.providers.compute.names import AVAILABILITY_SET, DISK, INSTANCE, RESERVATION, SCALE_SET, VM
+from azure_emulator.providers.compute.sizes import FAMILIES, Size, localized
 from azure_emulator.types import Answer, Call
 
 if TYPE_CHECKING:
     from azure_emulator.engine import Engine
     from azure_emulator.errors import ArmError
 
-VM = "Microsoft.Compute/virtualMachines"
-TOTAL, SPOT = "cores", "lowPriorityCores"
+TOTAL, SPOT, MACHINES = "cores", "lowPriorityCores", "virtualMachines"
 
 # Defaults are generous on purpose: who wants to see a limit sets one (PUT /emulator/quota).
-DEFAULT_LIMITS = {TOTAL: 50_000, SPOT: 20_000, "virtualMachines": 25_000, "virtualMachineScaleSets": 2_500,
-                  "availabilitySets": 2_500, "PremiumDiskCount": 50_000, "StandardDiskCount": 50_000}  # fmt: skip
+DEFAULT_LIMITS = {"availabilitySets": 2_500, TOTAL: 50_000, MACHINES: 25_000, "virtualMachineScaleSets": 2_500,
+                  "dedicatedVCpus": 0, SPOT: 20_000, "PremiumDiskCount": 50_000,
+                  "StandardDiskCount": 50_000}  # fmt: skip
 DEFAULT_FAMILY_LIMIT = 20_000
 
 _NAMES = {TOTAL: "Total Regional vCPUs", SPOT: "Total Regional Low-priority vCPUs",
-          "virtualMachines": "Virtual Machines", "virtualMachineScaleSets": "Virtual Machine Scale Sets",
-          "availabilitySets": "Availability Sets", "PremiumDiskCount": "Premium Storage Managed Disks",
+          MACHINES: "Virtual Machines", "virtualMachineScaleSets": "Virtual Machine Scale Sets",
+          "availabilitySets": "Availability Sets", "dedicatedVCpus": "Dedicated vCPUs",
+          "PremiumDiskCount": "Premium Storage Managed Disks",
           "StandardDiskCount": "Standard Storage Managed Disks"}  # fmt: skip
 # In the refusal, quotas have yet other names (karpenter-provider-azure, fake errors).
 _IN_MESSAGES = {TOTAL: "Total Regional Cores", SPOT: "LowPriorityCores"}
+_COUNTED = ((SCALE_SET, "virtualMachineScaleSets"), (AVAILABILITY_SET, "availabilitySets"))
+
+# Setting `quotaErrorCode`: ARM has been seen to pass Compute's code on, and to put its own in its place.
+ERROR_CODES = ("OperationNotAllowed", "QuotaExceeded")
+# Setting `deallocatedTakesQuota`: sources differ on whether a deallocated machine still counts its cores (the quota
+# pages of azure-docs say yes, users' reports say no).
+DEALLOCATED_TAKES_QUOTA = False
 
 
 def is_spot(properties: dict[str, Any]) -> bool:
@@ -37,28 +47,28 @@ def is_spot(properties: dict[str, Any]) -> bool:
     return str(properties.get("priority", "Regular")) in ("Spot", "Low")
 
 
+def cost(size: Size, *, spot: bool) -> dict[str, int]:
+    """What a running machine takes; a constrained size takes its parent's full cores."""
+    if spot:
+        return {SPOT: size.vcpus, MACHINES: 1}
+    return {size.family: size.vcpus, TOTAL: size.vcpus, MACHINES: 1}
+
+
 def usage(engine: Engine, location: str) -> Counter[str]:
-    """What is in use in a region. Deallocated VMs count too (azure-docs, per-VM quota requests)."""
+    """What is in use in a region."""
     used: Counter[str] = Counter()
-    for vm in engine.store.of_type(VM):
-        if vm.location != location:
-            continue
-        size = SIZES[str(bodies.get(vm.body, "properties.hardwareProfile.vmSize")).lower()]
-        used.update(cost(size, spot=is_spot(vm.properties)))
-    for disk in engine.store.of_type("Microsoft.Compute/disks"):
+    for type_name in (VM, INSTANCE, RESERVATION):
+        for resource in engine.store.of_type(type_name):
+            taken = resource.internal.get("quota")
+            if taken and resource.location == location:
+                used.update(taken)
+    for disk in engine.store.of_type(DISK):
         if disk.location == location:
             premium = str(bodies.get(disk.body, "sku.name", "")).startswith("Premium")
             used["PremiumDiskCount" if premium else "StandardDiskCount"] += 1
-    for scale_set in engine.store.of_type("Microsoft.Compute/virtualMachineScaleSets"):
-        used["virtualMachineScaleSets"] += scale_set.location == location
+    for type_name, name in _COUNTED:
+        used[name] += sum(resource.location == location for resource in engine.store.of_type(type_name))
     return used
-
-
-def cost(size: Size, *, spot: bool) -> dict[str, int]:
-    """What a VM takes from each quota; a constrained size takes its parent's full cores."""
-    if spot:
-        return {SPOT: size.vcpus, "virtualMachines": 1}
-    return {size.family: size.vcpus, TOTAL: size.vcpus, "virtualMachines": 1}
 
 
 def limit(engine: Engine, location: str, name: str) -> int:
@@ -68,27 +78,18 @@ def limit(engine: Engine, location: str, name: str) -> int:
 
 
 def require(engine: Engine, location: str, wanted: dict[str, int]) -> None:
-    """Refuse what goes beyond a quota; what the current request has been granted already counts."""
+    """Refuse what goes beyond a quota."""
     used = usage(engine, location)
     for name, count in wanted.items():
-        current = used[name] + engine.pending[f"{location}/{name}"]
         allowed = limit(engine, location, name)
-        if count > 0 and current + count > allowed:
-            raise _exceeded(name, location, allowed, current, count)
-    for name, count in wanted.items():
-        engine.pending[f"{location}/{name}"] += count
+        if count > 0 and used[name] + count > allowed:
+            raise _exceeded(engine, name, location, allowed, used[name], count)
 
 
-def grant_used(engine: Engine, location: str, wanted: dict[str, int]) -> None:
-    """What was granted exists now, so it counts as usage and no longer as granted."""
-    for name, count in wanted.items():
-        engine.pending[f"{location}/{name}"] -= count
-
-
-def _exceeded(name: str, location: str, allowed: int, current: int, required: int) -> ArmError:
+def _exceeded(engine: Engine, name: str, location: str, allowed: int, current: int, required: int) -> ArmError:
     shown = _IN_MESSAGES.get(name, f"{name} Cores" if name.endswith("Family") else name)
     return errors.conflict(
-        "OperationNotAllowed",
+        str(engine.setting("quotaErrorCode", ERROR_CODES[0])),
         f"Operation could not be completed as it results in exceeding approved {shown} quota. Additional details - "
         f"Deployment Model: Resource Manager, Location: {location}, Current Limit: {allowed}, "
         f"Current Usage: {current}, Additional Required: {required}, "
@@ -117,69 +118,3 @@ def list_usages(call: Call) -> Answer:
         for name in (*DEFAULT_LIMITS, *FAMILIES)
     ]  # fmt: skip
     return Answer(200, {"value": value})
-
-
-# -- capacity --------------------------------------------------------------------------------------------------------
-
-
-def take_capacity(engine: Engine, size: Size, location: str, zone: str | None, *, spot: bool) -> ArmError | None:
-    """Take the place of one VM. Scarcity is raised at once or returned for the end of the operation, as was set."""
-    limited = restriction(engine.setting("restrictions", []), size, location)
-    if limited is not None and (not limited.get("zones") or zone in limited["zones"]):
-        raise sku_not_available(size, location)
-    rows = engine.setting("capacity", [])
-    found = [row for row in rows if _covers(row, size, location, zone, spot=spot)]
-    for row in found:
-        if row["count"] <= 0:
-            if row["refuse"] == "sync":
-                raise sku_not_available(size, location)
-            return _allocation_failed(zone)
-    for row in found:
-        row["count"] -= 1
-    if found:
-        engine.store.set("capacity", rows)
-    return None
-
-
-def give_capacity_back(engine: Engine, size: Size, location: str, zone: str | None, *, spot: bool) -> None:
-    """A VM was deallocated or deleted: someone else can have its place."""
-    rows = engine.setting("capacity", [])
-    found = [row for row in rows if _covers(row, size, location, zone, spot=spot)]
-    for row in found:
-        row["count"] += 1
-    if found:
-        engine.store.set("capacity", rows)
-
-
-def _covers(row: dict[str, Any], size: Size, location: str, zone: str | None, *, spot: bool) -> bool:
-    return (
-        row["vmSize"] == size.name.lower()
-        and row["location"] in (None, location)
-        and row["zone"] in (None, zone)
-        and row["priority"] in (None, "Spot" if spot else "Regular")
-    )
-
-
-def sku_not_available(size: Size, location: str) -> ArmError:
-    """The synchronous refusal (karpenter-provider-azure, fake errors)."""
-    return errors.conflict(
-        "SkuNotAvailable",
-        f"The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: {size.name}' is "
-        f"currently not available in location '{location}'. Please try another size or deploy to a different location "
-        "or different zone. See https://aka.ms/azureskunotavailable for details.",
-        target="sku.name",
-    )
-
-
-def _allocation_failed(zone: str | None) -> ArmError:
-    if zone is not None:
-        return errors.conflict(
-            "ZonalAllocationFailed",
-            "Allocation failed. We do not have sufficient capacity for the requested VM size in this zone. Read more "
-            "about improving likelihood of allocation success at http://aka.ms/allocation-guidance",
-        )
-    return errors.conflict(
-        "AllocationFailed",
-        "Allocation failed. We do not have sufficient capacity for the requested VM size in this region. Read more "
-        "about improving likelihood of allocation success at http://aka.ms/allocation-guidance",
-    )

@@ -32,6 +32,10 @@ class Size:
     architecture: str = "x64"
     ephemeral: bool = True
     spot: bool = True
+    premium: bool = True
+    # Assumption: the documents name sizes that cannot be reserved, and of ours these are the burstable ones only.
+    reservable: bool = True
+    hibernates: bool = False
     vcpus_available: int | None = None
     parent: str | None = None
 
@@ -48,11 +52,12 @@ class Size:
             "MemoryPreservingMaintenanceSupported": not self.hpc, "HyperVGenerations": self.generations,
             "MemoryGB": f"{self.memory_gb:g}", "MaxDataDiskCount": self.max_data_disks,
             "CpuArchitectureType": "Arm64" if self.architecture == "arm64" else "x64",
-            "LowPriorityCapable": self.spot, "PremiumIO": True, "VMDeploymentTypes": "IaaS",
+            "LowPriorityCapable": self.spot, "PremiumIO": self.premium, "VMDeploymentTypes": "IaaS",
             "vCPUsAvailable": self.vcpus_available or self.vcpus, "vCPUsPerCore": self.vcpus_per_core,
             "EphemeralOSDiskSupported": self.ephemeral, "EncryptionAtHostSupported": True,
-            "CapacityReservationSupported": False, "AcceleratedNetworkingEnabled": True, "RdmaEnabled": self.rdma,
-            "MaxNetworkInterfaces": self.max_nics, "UltraSSDAvailable": False,
+            "CapacityReservationSupported": self.reservable, "AcceleratedNetworkingEnabled": True,
+            "RdmaEnabled": self.rdma, "MaxNetworkInterfaces": self.max_nics, "UltraSSDAvailable": False,
+            "HibernationSupported": self.hibernates, "TrustedLaunchDisabled": "V2" not in self.generations,
         }  # fmt: skip
         if self.gpus:
             values["GPUs"] = self.gpus
@@ -108,29 +113,71 @@ def _gpu() -> list[Size]:
     ]  # fmt: skip
 
 
-def _general() -> list[Size]:
-    """Two vCPUs per core, memory in proportion; a local disk only where the name says so (d)."""
-    rows = (
-        ("Standard_D{}s_v3", "standardDSv3Family", 4, (2, 4, 8, 16, 32, 48, 64), 8, "V1,V2"),
-        ("Standard_D{}s_v5", "standardDSv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 0, "V1,V2"),
-        ("Standard_D{}ds_v5", "standardDDSv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 37.5, "V1,V2"),
-        ("Standard_D{}as_v5", "standardDASv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 0, "V1,V2"),
-        ("Standard_D{}ads_v5", "standardDADSv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 37.5, "V1,V2"),
-        ("Standard_E{}s_v5", "standardESv5Family", 8, (2, 4, 8, 16, 20, 32, 48, 64, 96), 0, "V1,V2"),
-        ("Standard_E{}ds_v5", "standardEDSv5Family", 8, (2, 4, 8, 16, 20, 32, 48, 64, 96), 37.5, "V1,V2"),
-        ("Standard_F{}s_v2", "standardFSv2Family", 2, (2, 4, 8, 16, 32, 48, 64, 72), 8, "V1,V2"),
-        ("Standard_B{}ms", "standardBSFamily", 4, (2, 4, 8, 12, 16, 20), 8, "V1,V2"),
-    )
-    return [
-        Size(
-            pattern.format(count), family, count, count * memory, local_disk_mb=int(count * disk * 1024),
-            vcpus_per_core=2, max_nics=min(8, max(2, count // 4)), max_data_disks=min(32, 2 * count),
-            generations=generations, ephemeral=disk > 0, spot=not pattern.startswith("Standard_B"),
-        )
-        for pattern, family, memory, counts, disk, generations in rows
-        for count in counts
-    ]  # fmt: skip
+# pattern, family, GB of memory per vCPU, vCPUs, GB of local disk per vCPU.
+_GENERAL: tuple[tuple[str, str, float, tuple[int, ...], float], ...] = (
+    ("Standard_D{}_v3", "standardDv3Family", 4, (2, 4, 8, 16, 32, 48, 64), 25),
+    ("Standard_D{}s_v3", "standardDSv3Family", 4, (2, 4, 8, 16, 32, 48, 64), 8),
+    ("Standard_D{}s_v4", "standardDSv4Family", 4, (2, 4, 8, 16, 32, 48, 64), 0),
+    ("Standard_D{}ds_v4", "standardDDSv4Family", 4, (2, 4, 8, 16, 32, 48, 64), 37.5),
+    ("Standard_D{}as_v4", "standardDASv4Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 8),
+    ("Standard_D{}_v5", "standardDv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 0),
+    ("Standard_D{}s_v5", "standardDSv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 0),
+    ("Standard_D{}ds_v5", "standardDDSv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 37.5),
+    ("Standard_D{}as_v5", "standardDASv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 0),
+    ("Standard_D{}ads_v5", "standardDADSv5Family", 4, (2, 4, 8, 16, 32, 48, 64, 96), 37.5),
+    ("Standard_D{}s_v6", "StandardDsv6Family", 4, (2, 4, 8, 16, 32, 48, 64, 96, 128), 0),
+    ("Standard_E{}s_v3", "standardESv3Family", 8, (2, 4, 8, 16, 20, 32, 48), 16),
+    ("Standard_E{}s_v5", "standardESv5Family", 8, (2, 4, 8, 16, 20, 32, 48, 64, 96), 0),
+    ("Standard_E{}ds_v5", "standardEDSv5Family", 8, (2, 4, 8, 16, 20, 32, 48, 64, 96), 37.5),
+    ("Standard_E{}as_v5", "standardEASv5Family", 8, (2, 4, 8, 16, 20, 32, 48, 64, 96), 0),
+    ("Standard_F{}s_v2", "standardFSv2Family", 2, (2, 4, 8, 16, 32, 48, 64, 72), 8),
+    ("Standard_L{}s_v3", "standardLSv3Family", 8, (8, 16, 32, 48, 64, 80), 10),
+    ("Standard_B{}ms", "standardBSFamily", 4, (1, 2, 4, 8, 12, 16, 20), 8),
+)
+# name, family, vCPUs, GB of memory, GB of local disk: series whose sizes are not proportional.
+_SINGLE: tuple[tuple[str, str, int, float, int], ...] = (
+    ("Standard_B1ls", "standardBSFamily", 1, 0.5, 4), ("Standard_B1s", "standardBSFamily", 1, 1, 4),
+    ("Standard_B2s", "standardBSFamily", 2, 4, 8),
+    ("Standard_B2ts_v2", "standardBsv2Family", 2, 1, 0), ("Standard_B2s_v2", "standardBsv2Family", 2, 8, 0),
+    ("Standard_B4s_v2", "standardBsv2Family", 4, 16, 0), ("Standard_B2ats_v2", "standardBasv2Family", 2, 1, 0),
+    ("Standard_DS1_v2", "standardDSv2Family", 1, 3.5, 7), ("Standard_DS2_v2", "standardDSv2Family", 2, 7, 14),
+    ("Standard_DS3_v2", "standardDSv2Family", 4, 14, 28), ("Standard_DS4_v2", "standardDSv2Family", 8, 28, 56),
+    ("Standard_DS5_v2", "standardDSv2Family", 16, 56, 112),
+    ("Standard_D1_v2", "standardDv2Family", 1, 3.5, 50), ("Standard_D2_v2", "standardDv2Family", 2, 7, 100),
+    ("Standard_D3_v2", "standardDv2Family", 4, 14, 200), ("Standard_D4_v2", "standardDv2Family", 8, 28, 400),
+    ("Standard_A1_v2", "standardAv2Family", 1, 2, 10), ("Standard_A2_v2", "standardAv2Family", 2, 4, 20),
+    ("Standard_A4_v2", "standardAv2Family", 4, 8, 40),
+)  # fmt: skip
+# Families whose sizes take no premium disks: the name says so by its missing s.
+_WITHOUT_PREMIUM = frozenset({"standardDv3Family", "standardDv5Family", "standardDv2Family", "standardAv2Family"})
+_GENERATION_1_ONLY = frozenset({"standardDv3Family", "standardDv5Family", "standardDv2Family", "standardAv2Family"})
+_GENERATION_2_ONLY = frozenset({"StandardDsv6Family"})
 
+
+def _general() -> list[Size]:
+    """Two vCPUs per core; a local disk only where the table says so."""
+    rows = [
+        *((pattern.format(count), family, count, count * memory, count * disk)
+          for pattern, family, memory, counts, disk in _GENERAL for count in counts),
+        *_SINGLE,
+    ]  # fmt: skip
+    return [_general_size(*row) for row in rows]
+
+
+def _general_size(name: str, family: str, vcpus: int, memory_gb: float, disk_gb: float) -> Size:
+    burstable = name.startswith("Standard_B")
+    generations = "V2" if family in _GENERATION_2_ONLY else "V1" if family in _GENERATION_1_ONLY else "V1,V2"
+    premium = family not in _WITHOUT_PREMIUM
+    return Size(
+        name, family, vcpus, memory_gb, local_disk_mb=int(disk_gb * 1024), vcpus_per_core=1 if vcpus == 1 else 2,
+        max_nics=min(8, max(2, vcpus // 4)), max_data_disks=min(32, 2 * vcpus), generations=generations,
+        ephemeral=disk_gb > 0 and premium, spot=not burstable, premium=premium, reservable=not burstable,
+        hibernates=family.startswith(("standardD", "standardE")) and family.endswith("v5Family"),
+    )  # fmt: skip
+
+
+# Fault domains of a region's availability sets and scale sets; real regions have two or three.
+FAULT_DOMAINS = 3
 
 SIZES: dict[str, Size] = {size.name.lower(): size for size in (*_hpc(), *_gpu(), *_general())}
 
@@ -155,13 +202,25 @@ def list_skus(call: Call) -> Answer:
     match = re.search(r"location\s+eq\s+'([^']*)'", call.query.get("$filter", ""))
     regions = [locations.normalise(match[1])] if match else list(locations.REGIONS)
     restricted = call.engine.setting("restrictions", [])
-    value = [
-        _sku(size, region, restriction(restricted, size, region))
-        for region in regions
-        if region in locations.REGIONS
-        for size in SIZES.values()
-    ]
+    value: list[dict[str, Any]] = []
+    for region in regions:
+        if region in locations.REGIONS:
+            value += _availability_set_skus(region)
+            value += [_sku(size, region, restriction(restricted, size, region)) for size in SIZES.values()]
     return Answer(200, {"value": value})
+
+
+def _availability_set_skus(location: str) -> list[dict[str, Any]]:
+    """How many fault domains an availability set may have here: az reads its default from this."""
+    domains = {"name": "MaximumPlatformFaultDomainCount", "value": str(FAULT_DOMAINS)}
+    return [
+        {
+            "resourceType": "availabilitySets", "name": name, "locations": [location],
+            "locationInfo": [{"location": location, "zones": [], "zoneDetails": []}],
+            "capabilities": [domains], "restrictions": [],
+        }
+        for name in ("Classic", "Aligned")
+    ]  # fmt: skip
 
 
 def _sku(size: Size, location: str, limit: dict[str, Any] | None) -> dict[str, Any]:
@@ -181,14 +240,15 @@ def _sku(size: Size, location: str, limit: dict[str, Any] | None) -> dict[str, A
     }  # fmt: skip
 
 
+def describe(size: Size) -> dict[str, Any]:
+    """One row of the older lists of sizes."""
+    return {
+        "name": size.name, "numberOfCores": size.vcpus_available or size.vcpus, "osDiskSizeInMB": 1047552,
+        "resourceDiskSizeInMB": size.local_disk_mb, "memoryInMB": int(size.memory_gb * 1024),
+        "maxDataDiskCount": size.max_data_disks,
+    }  # fmt: skip
+
+
 def list_sizes(call: Call) -> Answer:  # noqa: ARG001 (a function of the provider)
     """GET …/locations/{location}/vmSizes, the older list."""
-    value = [
-        {
-            "name": size.name, "numberOfCores": size.vcpus_available or size.vcpus, "osDiskSizeInMB": 1047552,
-            "resourceDiskSizeInMB": size.local_disk_mb, "memoryInMB": int(size.memory_gb * 1024),
-            "maxDataDiskCount": size.max_data_disks,
-        }
-        for size in SIZES.values()
-    ]  # fmt: skip
-    return Answer(200, {"value": value})
+    return Answer(200, {"value": [describe(size) for size in SIZES.values()]})

@@ -37,6 +37,7 @@ ENDPOINT_POLICY = "Microsoft.Network/serviceEndpointPolicies"
 
 VM = "Microsoft.Compute/virtualMachines"
 SCALE_SET = "Microsoft.Compute/virtualMachineScaleSets"
+INSTANCE_NIC = f"{SCALE_SET}/virtualMachines/networkInterfaces"
 VOLUME = "Microsoft.NetApp/netAppAccounts/capacityPools/volumes"
 LUSTRE = "Microsoft.StorageCache/amlFilesystems"
 MYSQL = "Microsoft.DBforMySQL/flexibleServers"

@@ -19,11 +19,11 @@ from azure_emulator.providers.network.names import (
     FIREWALL_SUBNET,
     GATEWAY,
     GATEWAY_SUBNET,
+    INSTANCE_NIC,
     LOAD_BALANCER,
     LUSTRE,
     NIC,
     RULE,
-    SCALE_SET,
     SUBNET,
     VNET,
 )
@@ -285,19 +285,6 @@ def _configurations(resource: Resource, subnet_id: str) -> list[str]:
     ]
 
 
-def _instances(scale_set: Resource, subnet_id: str) -> list[str]:
-    """A Uniform scale set's instances have network interfaces that are no resources of their own."""
-    if scale_set.properties.get("orchestrationMode") != "Uniform" or not bodies.get(scale_set.body, "sku.capacity"):
-        return []
-    profile = "virtualMachineProfile.networkProfile.networkInterfaceConfigurations"
-    return [
-        f"{scale_set.id}/virtualMachines/0/networkInterfaces/{nic.get('name')}/ipConfigurations/{item.get('name')}"
-        for nic in bodies.get(scale_set.properties, profile) or []
-        for item in bodies.get(nic, "properties.ipConfigurations") or []
-        if bodies.same(bodies.get(item, "properties.subnet.id"), subnet_id)
-    ]
-
-
 def _itself(resource: Resource, subnet_id: str) -> list[str]:
     del subnet_id
     return [resource.id]
@@ -310,10 +297,10 @@ _OCCUPANTS: dict[str, Callable[[Resource, str], list[str]]] = {
     BASTION: _configurations,
     LOAD_BALANCER: _configurations,
     GATEWAY: _configurations,
-    SCALE_SET: _instances,
+    INSTANCE_NIC: _configurations,
     LUSTRE: _itself,
 }
-_SHOWN_AS_CONFIGURATIONS = (NIC, BASTION, LOAD_BALANCER, GATEWAY)
+_SHOWN_AS_CONFIGURATIONS = (NIC, INSTANCE_NIC, BASTION, LOAD_BALANCER, GATEWAY)
 
 
 def interfaces_in(engine: Engine, subnet: Resource) -> list[str]:
