@@ -106,3 +106,23 @@ async def test_what_cannot_be_asked_is_refused(http, query, code):
     status, document, _ = await ask(http, query)
     assert (status, document["error"]["code"]) == (400, "BadRequest")
     assert document["error"]["details"][-1]["code"] == code
+
+
+async def test_with_rights_on_only_what_the_caller_may_read_is_found(http):
+    await http.done(f"{VNET}secret", BODY)
+    body = {"displayName": "reader", "secret": "s", "roles": [
+        {"role": "Reader", "scope": f"{http.subscription}/resourceGroups/other"}]}  # fmt: skip
+    await http.call("PUT", "other", {"location": "westeurope"})
+    url = f"{http.emulator.url}/emulator"
+    async with http.session.post(f"{url}/applications", json=body) as answer:
+        assert answer.status == 201
+        reader = (await answer.json())["objectId"]
+    async with http.session.post(f"{url}/tokens", json={"principal": reader}) as answer:
+        token = (await answer.json())["access_token"]
+    http.emulator.store.set("rights", "on")
+    http.headers = {"Authorization": f"Bearer {token}"}
+    _, document, _ = await ask(http, "Resources | project name")
+    assert document["data"] == []
+    _, document, _ = await ask(http, "ResourceContainers | project name, type")
+    assert "rg" not in [row["name"] for row in document["data"]]
+    assert "other" in [row["name"] for row in document["data"]]

@@ -49,9 +49,8 @@ def _query(call: Call) -> Answer:
         raise _refusal([("EmptyQuery", "Query cannot be empty.", {})])
     subscriptions = {str(one).lower() for one in body.get("subscriptions") or call.engine.subscriptions}
     try:
-        table = Query(lambda name: _table(call.engine, name, subscriptions), call.engine.clock.at(call.engine.now)).run(
-            asked
-        )
+        query = Query(lambda name: _table(call, name, subscriptions), call.engine.clock.at(call.engine.now))
+        table = query.run(asked)
     except QueryError as error:
         raise _refusal([("InvalidQuery", _INVALID, {}), (error.code, str(error), error.details)]) from error
     return _page(asked, table, options)
@@ -119,7 +118,8 @@ def _refusal(details: list[tuple[str, str, dict[str, Any]]]) -> ArmError:
     )  # fmt: skip
 
 
-def _table(engine: Engine, name: str, subscriptions: set[str]) -> Table:
+def _table(call: Call, name: str, subscriptions: set[str]) -> Table:
+    engine = call.engine
     if name not in ("resources", "resourcecontainers"):
         raise QueryError("DisallowedLogicalTableName", f"Table {name} is invalid, unsupported or disallowed.")
     lag = float(engine.setting("resourceGraphLagSeconds", LAG_SECONDS))
@@ -127,7 +127,15 @@ def _table(engine: Engine, name: str, subscriptions: set[str]) -> Table:
     rows += [_subscription(engine, identity) for identity in engine.subscriptions.values()]
     containers = name == "resourcecontainers"
     found = [row for row in rows if (row["type"] in _CONTAINERS.values()) == containers]
-    return Table(list(_COLUMNS), [row for row in found if row["subscriptionId"].lower() in subscriptions])
+    found = [row for row in found if row["subscriptionId"].lower() in subscriptions]
+    return Table(list(_COLUMNS), _seen_by(call, found))
+
+
+def _seen_by(call: Call, rows: list[Row]) -> list[Row]:
+    """Rows without what the caller may not read."""
+    there = [found for row in rows if (found := call.engine.store.get(row["id"])) is not None]
+    hidden = {one.key for one in there} - {one.key for one in call.engine.screened(call, there)}
+    return [row for row in rows if row["id"].lower() not in hidden]
 
 
 def _row(engine: Engine, type_name: str, shown: dict[str, Any]) -> Row | None:
