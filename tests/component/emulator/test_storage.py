@@ -12,6 +12,8 @@ import pytest
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
+from azure_emulator import Emulator
+
 LOCATION = "westeurope"
 ACCOUNT = "rg/Microsoft.Storage/storageAccounts/data1"
 SHARES = f"{ACCOUNT}/fileServices/default/shares"
@@ -350,3 +352,9 @@ async def test_endpoints_follow_the_cloud_that_the_emulator_is(http):
     await http.session.put(f"{http.emulator.url}/emulator/settings", json={"storageSuffix": "core.localhost:8443"})
     _, document, _ = await http.call("GET", ACCOUNT)
     assert document["properties"]["primaryEndpoints"]["blob"] == "https://data1.blob.core.localhost:8443/"
+
+
+async def test_with_tls_endpoints_end_as_the_metadata_say():
+    async with Emulator(speed=0, seed=1, tls=True) as emulator:
+        host = emulator.url.removeprefix("https://")
+        assert emulator.engine.setting("storageSuffix") == f"core.{host}"
