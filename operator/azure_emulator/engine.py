@@ -13,7 +13,7 @@ import heapq
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -118,6 +118,8 @@ class Engine:
         # Likewise how that operation ends, and the state that it leaves its resource in if not its own.
         self.planned_end: tuple[str, str | None] | None = None
         self.started: Operation | None = None
+        # The fault script's part in requests from within; may raise, or set the two above.
+        self.interfere: Callable[[str, ArmPath], None] = lambda _method, _path: None
         # Private addresses allotted by checks of the current request, before their resources are stored.
         self.reserved: set[tuple[str, str]] = set()
         # Likewise quota that the current request has been granted.
@@ -186,18 +188,24 @@ class Engine:
     ) -> tuple[Answer, Operation | None]:  # fmt: skip
         """Make a request on a principal's behalf from within, as template deployments do; also out of hooks.
 
-        Returns the answer and the operation that it started, if any; raises ArmError where it is refused.
+        Returns the answer and the operation that it started, if any; raises ArmError where it is refused. The fault
+        script acts on it as on a client's, except on what somebody does who is not in the play.
         """
         outer, self.started = self.started, None
+        planned = self.planned_failure, self.planned_end
         asking = self.principal
         call = Call(
             engine=self, method=method, path=parse(path), query=query or {}, headers={}, body=body, base_url=base_url,
             api_version=api_version, principal=principal,
         )  # fmt: skip
         try:
+            if principal is not SOMEBODY:
+                self.planned_failure = self.planned_end = None
+                self.interfere(method, call.path)
             return self.dispatch(call), self.started
         finally:
             self.started, self.principal = outer, asking
+            self.planned_failure, self.planned_end = planned
 
     def dispatch(self, call: Call) -> Answer:
         """Answer a request at the moment `now`."""

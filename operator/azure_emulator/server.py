@@ -67,6 +67,7 @@ class Front:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self.throttling = Throttling(emulator.engine)
+        emulator.engine.interfere = self._interfere
 
     def routes(self) -> list[web.RouteDef]:
         """What no other route takes is ARM's, or a data plane's if the host says so."""
@@ -142,6 +143,12 @@ class Front:
         )  # fmt: skip
         exchange.limits = self.throttling.take(call)
         return emulator.engine.handle(call)
+
+    def _interfere(self, method: str, path: ArmPath) -> None:
+        """Let the fault script act on a request from within, which has no connection that could break or hang."""
+        fault = self._emulator.faults.take(method, path)
+        if fault is not None:
+            self._break(fault)
 
     def _break(self, fault: Fault) -> None:
         engine = self._emulator.engine

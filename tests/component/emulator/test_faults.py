@@ -200,3 +200,22 @@ async def test_bad_admin_requests_are_answered_with_a_sentence(admin, path, body
     status, document = await admin("POST" if path == "faults" else "PUT", path, body)
     assert status == 400
     assert sentence in document["error"]
+
+
+async def test_faults_act_on_what_a_deployment_writes(http, admin):
+    kind = "Microsoft.ManagedIdentity/userAssignedIdentities"
+    failure = {"status": 503, "code": "ServerTimeout", "message": "Try later."}
+    await admin("POST", "faults", {"type": kind, "name": "two", "count": None, "answer": failure})
+    resources = [{"type": kind, "apiVersion": "2023-01-31", "name": name, **LOCATION} for name in ("one", "two")]
+    template = {
+        "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+        "contentVersion": "1.0.0.0", "resources": resources,
+    }  # fmt: skip
+    path = f"{http.subscription}/resourceGroups/rg/providers/Microsoft.Resources/deployments/d"
+    await http.call("PUT", path, {"properties": {"mode": "Incremental", "template": template}})
+    for _ in range(20):
+        http.advance(60)
+    properties = (await http.call("GET", path))[1]["properties"]
+    assert properties["provisioningState"] == "Failed"
+    assert "ServerTimeout" in str(properties["error"])
+    assert (await http.call("GET", f"rg/{kind}/one"))[0] == 200
