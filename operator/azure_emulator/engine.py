@@ -458,7 +458,7 @@ class Engine:
         parent: Change | None = None,
     ) -> Change:
         """Turn a request body into the body to store, or refuse it."""
-        sent = rules.clean(sent)
+        sent = rules.clean(sent, tracked=kind.location is not None)
         before = existing.body if existing is not None else None
         internal = copy.deepcopy(existing.internal) if existing is not None else {}
         if verb == "PATCH" and existing is not None:

@@ -37,21 +37,27 @@ def check_preconditions(call: Call, kind: ResourceType, existing: Resource | Non
         raise errors.precondition_failed(unwanted)
 
 
-def clean(sent: Any) -> dict[str, Any]:
-    """The body without what the URL decides, or a refusal of what is no resource body."""
+def clean(sent: Any, *, tracked: bool) -> dict[str, Any]:
+    """The body without what the URL decides, or a refusal of what is no resource body.
+
+    ARM itself reads the bodies of tracked resources, those with a location, and takes no members that it does not know.
+    What it only passes on is read by resource providers, which pass over them (an assumption, which az rests upon: it
+    sends MySQL the character set of a database beside its properties).
+    """
     if not isinstance(sent, dict):
         raise errors.bad_request(
             "InvalidRequestContent", "The request content was invalid and could not be deserialized: it must be "
             "a JSON object."
         )  # fmt: skip
     for member in sent:
-        if member not in _TOP_LEVEL:
+        if tracked and member not in _TOP_LEVEL:
             raise errors.bad_request(
                 "InvalidRequestContent",
                 "The request content was invalid and could not be deserialized: 'Could not find member "
                 f"'{member}' on object of type 'ResourceDefinition'. Path '{member}'.'.",
             )
-    body = {key: copy.deepcopy(value) for key, value in sent.items() if key not in _FROM_THE_URL}
+    known = _TOP_LEVEL.difference(_FROM_THE_URL)
+    body = {key: copy.deepcopy(value) for key, value in sent.items() if key in known}
     properties = body.get("properties")
     if properties is None:
         body.pop("properties", None)

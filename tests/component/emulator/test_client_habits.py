@@ -80,3 +80,37 @@ async def test_an_impossible_name_of_a_storage_account(http: Any) -> None:
 async def test_nobody_has_deleted_hardware_security_modules(http: Any) -> None:
     status, document, _ = await http.call("GET", f"{http.subscription}/providers/Microsoft.KeyVault/deletedManagedHSMs")
     assert (status, document) == (200, {"value": []})
+
+
+SERVER = "g/Microsoft.DBforMySQL/flexibleServers/slurm"
+
+
+async def mysql_server(http: Any) -> str:
+    await http.done("g", {"location": LOCATION})
+    await http.done(SERVER, {
+        "location": LOCATION, "sku": {"name": "Standard_D2ds_v4", "tier": "GeneralPurpose"},
+        "properties": {"administratorLogin": "hpc", "administratorLoginPassword": "Passw0rd1234",
+                       "version": "8.0.21", "createMode": "Default"},
+    })  # fmt: skip
+    return f"{http.subscription}/resourceGroups/g/providers/Microsoft.DBforMySQL/flexibleServers/slurm"
+
+
+async def test_what_stands_beside_the_properties_of_a_database_is_passed_over(http: Any) -> None:
+    server = await mysql_server(http)
+    status, _, _ = await http.call("PUT", f"{server}/databases/acct", {"charset": "utf8", "collation": "utf8_bin"})
+    assert status == 202
+    http.advance(60)
+    _, database, _ = await http.call("GET", f"{server}/databases/acct")
+    assert database["properties"]["charset"] == "utf8mb4"
+    assert "charset" not in database
+
+
+async def test_a_server_parameter_is_changed_by_patch_before_anybody_set_it(http: Any) -> None:
+    server = await mysql_server(http)
+    parameter = f"{server}/configurations/innodb_lock_wait_timeout"
+    body = {"properties": {"source": "user-override", "value": "900"}}
+    status, _, _ = await http.call("PATCH", parameter, body)
+    assert status == 202
+    http.advance(60)
+    _, document, _ = await http.call("GET", parameter)
+    assert document["properties"]["value"] == "900"

@@ -181,6 +181,18 @@ def read_parameters(call: Call) -> Answer:
     return Answer(200, {"value": [_document(engine, server, name) for name in names]})
 
 
+def _find_parameter(call: Call) -> None:
+    """PATCH …/configurations/{name}: there is something to change although nobody has set it yet."""
+    engine, path = call.engine, call.path
+    server = engine.require(parse(path.parent))
+    if path.is_resource and engine.store.get(path.text) is None:
+        parameter = _parameter(server, path.name)
+        engine.store.save(Resource(
+            id=f"{server.id}/configurations/{parameter.name}", type=CONFIGURATION, complete=True, created=engine.now,
+            body={"properties": _values(parameter, parameter.default, parameter.default)},
+        ))  # fmt: skip
+
+
 def update_parameters(call: Call, server: Resource) -> dict[str, Any]:
     """POST updateConfigurations: several at once, or all back to what they were at first; all of it or nothing."""
     require_ready(server, "UpdateServerParameters")
@@ -273,5 +285,6 @@ TYPES = (
 FUNCTIONS = {
     ("DELETE", DATABASE): _delete_database,
     ("GET", CONFIGURATION): read_parameters,
+    ("PATCH", CONFIGURATION): _find_parameter,
     ("PUT", BACKUP): _put_backup,
 }
