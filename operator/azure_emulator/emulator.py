@@ -16,10 +16,13 @@ from typing import Any, Self
 from aiohttp import web
 
 from azure_emulator import admin, graph, login, server
+from azure_emulator.boot_logs import BootLogs
 from azure_emulator.clock import Clock
 from azure_emulator.engine import Engine
 from azure_emulator.faults import Faults
 from azure_emulator.guests.manager import SandboxGuests
+from azure_emulator.metadata import Metadata
+from azure_emulator.metadata import Metadata
 from azure_emulator.page import Page
 from azure_emulator.providers import PROVIDERS
 from azure_emulator.store import Store
@@ -82,7 +85,8 @@ class Emulator:
         self.port = port
         self.tls = tls
         self.tls_names = tls_names
-        self.http_port = http_port
+        # Guests ask for metadata without TLS.
+        self.http_port = 0 if guests is not None and tls and http_port is None else http_port
         self.tenant = tenant
         self.store = Store(state)
         kept = self.store.settings.get("clock", {})
@@ -168,7 +172,8 @@ class Emulator:
     async def start(self) -> None:
         """Listen."""
         app = web.Application(client_max_size=server.MAX_BODY + 1)
-        rooms = (admin.Admin(self), Page(self), login.Login(self), graph.Graph(self), self.front)
+        rooms = (admin.Admin(self), Page(self), login.Login(self), Metadata(self), graph.Graph(self), BootLogs(self),
+                 self.front)  # fmt: skip
         app.add_routes([route for room in rooms for route in room.routes()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
@@ -189,7 +194,7 @@ class Emulator:
             self.http_port = int(runner.addresses[1][1])
         if self.guests is not None:
             ports = (self.port,) if self.http_port is None else (self.port, self.http_port)
-            await self.guests.open(self.engine, self.host, *ports)
+            await self.guests.open(self.engine, self.host, *ports, trust=self.ca if self.tls else "")
         self._ticking = asyncio.create_task(self._tick())
 
     async def stop(self) -> None:

@@ -154,7 +154,7 @@ class Login:
 
     def vm_of(self, request: web.Request) -> Resource | None:
         """The virtual machine that a request to IMDS comes from, None if nobody says."""
-        return self._emulator.engine.store.get(request.headers.get(VM_HEADER, ""))
+        return asking_vm(self._emulator, request)
 
     # -- Entra ID ----------------------------------------------------------------------------------------------------
 
@@ -476,6 +476,15 @@ def _refusal(error: LoginError, request: web.Request) -> web.Response:
         "trace_id": trace, "correlation_id": correlation, "error_uri": f"{base_url(request)}/error?code={error.code}",
     }  # fmt: skip
     return web.json_response(document, status=error.status)
+
+
+def asking_vm(emulator: Emulator, request: web.Request) -> Resource | None:
+    """The virtual machine that a request to IMDS comes from; a guest cannot pass itself off as another one."""
+    if emulator.guests is not None:
+        found = emulator.guests.vm_of_address(request.remote or "")
+        if found is not None:
+            return found
+    return emulator.engine.store.get(request.headers.get(VM_HEADER, ""))
 
 
 def _imds_refusal(description: str) -> web.Response:
