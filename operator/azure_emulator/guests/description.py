@@ -59,6 +59,7 @@ class Machine:
     admin: str = ""
     admin_password: str = ""
     admin_keys: tuple[str, ...] = ()
+    trust: str = ""  # a certificate, as PEM
     environment: dict[str, str] = field(default_factory=dict)
 
     @property

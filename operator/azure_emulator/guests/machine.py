@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from azure_emulator import bodies
 from azure_emulator.arm_path import parent_of
@@ -26,6 +27,7 @@ LUSTRE = "Microsoft.StorageCache/amlFilesystems"
 SHARE = "Microsoft.Storage/storageAccounts/fileServices/shares"
 CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers"
 ACCOUNT = "Microsoft.Storage/storageAccounts"
+VAULT = "Microsoft.KeyVault/vaults"
 ZONE = "Microsoft.Network/privateDnsZones"
 # What Azure's own name service calls a VM within its virtual network.
 INTERNAL_SUFFIX = "internal.cloudapp.net"
@@ -58,7 +60,7 @@ def disk_key(store: Store, vm: Resource, disk: dict[str, Any]) -> str:
     return key_of(resource.name, resource.id, str(resource.created))
 
 
-def describe(store: Store, vm: Resource) -> Machine:
+def describe(store: Store, vm: Resource, trust: str = "") -> Machine:
     """The description of a VM."""
     profile = vm.properties.get("osProfile") or {}
     storage = vm.properties.get("storageProfile") or {}
@@ -82,6 +84,7 @@ def describe(store: Store, vm: Resource) -> Machine:
         temporary_disk=size is None or size.local_disk_mb > 0,
         user_data=str(secrets.get("properties.osProfile.customData") or vm.properties.get("userData")
                       or secrets.get("properties.userData") or ""),
+        trust=trust,
         admin=str(profile.get("adminUsername") or ""),
         admin_password=str(secrets.get("properties.osProfile.adminPassword") or ""),
         admin_keys=tuple(str(key.get("keyData", "")).strip() for key in keys if key.get("keyData")),
@@ -146,7 +149,21 @@ def hosts(store: Store, machine: Machine, guests: Iterable[Machine]) -> list[tup
             rows.setdefault(one.address, []).extend([one.host_name, f"{one.host_name}.{INTERNAL_SUFFIX}"])
     for name, address in _records(store, machine, neighbours):
         rows.setdefault(address, []).append(name)
+    planes = list(_data_planes(store))
+    if planes:
+        rows.setdefault("127.0.0.1", []).extend(planes)
     return [(address, list(dict.fromkeys(names))) for address, names in rows.items()]
+
+
+def _data_planes(store: Store) -> Iterator[str]:
+    """Names below localhost at which this emulator serves data planes: few libraries know that they mean loopback."""
+    for vault in store.of_type(VAULT):
+        yield f"{vault.name.lower()}.vault.localhost"
+    for account in store.of_type(ACCOUNT):
+        for address in (account.properties.get("primaryEndpoints") or {}).values():
+            host = urlsplit(str(address)).hostname or ""
+            if host.endswith(".localhost"):
+                yield host
 
 
 def _records(store: Store, machine: Machine, neighbours: list[Machine]) -> Iterator[tuple[str, str]]:
@@ -273,7 +290,9 @@ def _storage(store: Store, machine: Machine, host: str, export: str) -> tuple[st
 
 
 def _account_names(account: Resource, service: str) -> set[str]:
-    return {f"{account.name}.{part}{service}.core.windows.net" for part in ("", "privatelink.")}
+    address = str(bodies.get(account.properties, f"primaryEndpoints.{service}", ""))
+    found = {f"{account.name}.{part}{service}.core.windows.net" for part in ("", "privatelink.")}
+    return {*found, urlsplit(address).hostname or ""} - {""}
 
 
 def _names(store: Store, machine: Machine, host: str) -> set[str]:

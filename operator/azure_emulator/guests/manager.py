@@ -85,6 +85,8 @@ class SandboxGuests:
         self._engine: Engine | None = None
         self._servers: list[tuple[str, int]] = []
         self._metadata: dict[str, asyncio.Server] = {}
+        self._trust = ""
+        self._metadata_lock = asyncio.Lock()
         self._keeper: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._lock: int | None = None
@@ -98,7 +100,7 @@ class SandboxGuests:
 
     # -- the emulator's life -----------------------------------------------------------------------------------------
 
-    async def open(self, engine: Engine, host: str, *ports: int) -> None:
+    async def open(self, engine: Engine, host: str, *ports: int, trust: str = "") -> None:
         """Make guests possible, and boot those of the VMs that run.
 
         Parameters
@@ -108,10 +110,13 @@ class SandboxGuests:
         host, ports
             Where its server listens. Guests reach it under the same ports of their own loopback address; the last one
             is what the metadata service is, and so must be without TLS.
+        trust
+            Certificate of the authority that guests trust beside those of the Internet.
         """
         self._engine = engine
         address = "127.0.0.1" if host in ("0.0.0.0", "localhost", "") else host  # noqa: S104 (compared)
         self._servers = [(address, port) for port in ports]
+        self._trust = trust
         self.reason = self._claim() or await self._start_keeper()
         if self.reason is not None:
             return
@@ -253,7 +258,7 @@ class SandboxGuests:
         """Boot; a guest that runs is restarted."""
         if self._is_off():
             return
-        machine = machines.describe(self._store(), vm)
+        machine = machines.describe(self._store(), vm, self._trust)
         self._then(vm, lambda: self._boot(machine))
 
     def stop(self, vm: Resource, *, deallocate: bool) -> None:
@@ -273,7 +278,7 @@ class SandboxGuests:
         """Replace the OS disk's content by the image's, and boot."""
         if self._is_off():
             return
-        machine = machines.describe(self._store(), vm)
+        machine = machines.describe(self._store(), vm, self._trust)
 
         async def reimage() -> None:
             await self._end(machine.key, politely=False)
@@ -619,9 +624,10 @@ class SandboxGuests:
             else:
                 await self._relay(asking, self._servers[-1], reader, writer)
 
-        if network not in self._metadata:
-            made = await self._socket(guest, "network", (METADATA_ADDRESS, 80))
-            self._metadata[network] = await asyncio.start_server(relay_metadata, sock=made)
+        async with self._metadata_lock:  # guests of one network boot at the same time
+            if network not in self._metadata:
+                made = await self._socket(guest, "network", (METADATA_ADDRESS, 80))
+                self._metadata[network] = await asyncio.start_server(relay_metadata, sock=made)
         for server in self._servers:
             made = await self._socket(guest, "guest", ("127.0.0.1", server[1]))
             guest.servers.append(await asyncio.start_server(relay_own, sock=made))
@@ -704,7 +710,7 @@ class SandboxGuests:
         disks = machines.data_disks(self._store(), vm)
         if disks == guest.machine.data_disks:
             return
-        guest.machine = machines.describe(self._store(), vm)
+        guest.machine = machines.describe(self._store(), vm, self._trust)
         guest.machine.write(self.directory.machine(guest.machine.key).description)
         await self._ask_keeper({"key": guest.machine.key, "names": [disk.device for disk in disks]}, "devices")
         guest.tell({"disks": [asdict(disk) for disk in disks]})

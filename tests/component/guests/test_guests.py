@@ -177,6 +177,12 @@ class TestNetwork:
         # The server saw the client's own address, and both could have bound the same port.
         assert "10.40.0.4" in await cloud.output(two, "cat /tmp/log")
 
+    async def test_many_boot_at_the_same_time(self, cloud: Cloud) -> None:
+        vms = [await cloud.create(f"vm-{number}") for number in range(8)]
+        await asyncio.gather(*(cloud.up(vm) for vm in vms))
+        await until_output(cloud, vms[0], "curl -s http://169.254.169.254/emulator/health", "ok")
+        await until_output(cloud, vms[7], "getent hosts vm-0", "10.40.0.4")
+
     async def test_virtual_networks_are_apart_even_with_the_same_addresses(self, cloud: Cloud) -> None:
         one = await cloud.vm("one")
         other = await cloud.vm("other", network=f"{NETWORK}-other")
@@ -201,21 +207,6 @@ class TestNetwork:
         await until_output(cloud, one, "getent hosts two", "10.40.0.5")
         assert "192.0.2.1" in await cloud.output(one, "getent hosts elsewhere")
 
-    async def test_requests_to_the_metadata_address_tell_which_vm_asks(self, cloud: Cloud) -> None:
-        one, two = await cloud.vm("one"), await cloud.vm("two")
-        seen = []
-        for vm in (one, two):
-            own = cloud.guests._address(
-                next(key for key, guest in cloud.guests._guests.items() if guest.machine.id == vm.id)
-            )
-            assert cloud.guests.vm_of_address(own) is vm
-            seen.append(own)
-        assert len(set(seen)) == 2
-        assert all(address.startswith("127.") for address in seen)
-        assert cloud.guests.vm_of_address("127.0.0.1") is None
-        health = f"http://169.254.169.254/emulator/health; curl -s {cloud.emulator.url}/emulator/health"
-        assert (await cloud.output(one, f"curl -s {health}")).count("ok") == 2
-
     async def test_the_emulator_can_connect_to_a_guests_port(self, cloud: Cloud) -> None:
         vm = await cloud.vm("one")
         await cloud.output(
@@ -227,6 +218,40 @@ class TestNetwork:
         writer.close()
         with pytest.raises(OSError, match="no guest has the address"):
             await cloud.guests.connect("10.40.0.99", 8080)
+
+
+class TestMetadata:
+    async def test_a_guest_is_told_what_it_is_and_is_nobody_else(self, cloud: Cloud) -> None:
+        one, two = await cloud.vm("one"), await cloud.vm("two")
+        path = "metadata/instance/compute/name?api-version=2021-02-01&format=text"
+        ask = f"curl -s -H Metadata:true 'http://169.254.169.254/{path}'"
+        assert await cloud.output(one, ask) == "one"
+        assert await cloud.output(two, ask) == "two"
+        assert await cloud.output(two, f"{ask} -H 'X-Emulated-VM: {one.id}'") == "two"
+        events = ask.replace("instance/compute/name", "scheduledevents").replace("&format=text", "")
+        assert '"Events": []' in await cloud.output(one, events)
+        # The emulator is there under its own address, too, and port 80 is left to the guest.
+        assert "ok" in await cloud.output(one, f"curl -s {cloud.emulator.url}/emulator/health")
+
+    async def test_over_tls_a_guest_trusts_the_emulator_and_finds_its_vaults(self, tmp_path: Path) -> None:
+        emulator = Emulator(speed=0, seed=1, guests=tmp_path / "guests", tls=True)
+        async with emulator, aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as session:
+            cloud = Cloud(emulator, session)
+            if cloud.guests.reason is not None:
+                pytest.skip(cloud.guests.reason)
+            await prepare(cloud)
+            vault = f"{GROUP}/providers/Microsoft.KeyVault/vaults/hpc-vault"
+            await cloud.put(vault, {"location": "westeurope", "properties": {
+                "tenantId": emulator.tenant, "sku": {"family": "A", "name": "standard"},
+                "enableRbacAuthorization": True,
+            }}, version="2023-07-01")  # fmt: skip
+            vm = await cloud.vm("one")
+            uri = cloud.get(vault).properties["vaultUri"]
+            await until_output(cloud, vm, "cat /etc/hosts", "hpc-vault.vault.localhost")
+            python = f"import urllib.request as r; r.urlopen('{uri}secrets/x?api-version=7.4')"
+            assert "HTTP Error 401" in (await cloud.run(vm, f'python3 -c "{python}"')).error
+            token = "curl -s -H Metadata:true 'http://169.254.169.254/metadata/identity/oauth2/token?resource=x'"
+            assert "Identity not found" in await cloud.output(vm, token)  # this VM has none
 
 
 async def until_output(cloud: Cloud, vm: object, script: str, expected: str) -> None:
@@ -344,7 +369,8 @@ class TestStorageTiers:
 
     async def test_what_is_no_tier_is_the_real_commands(self, cloud: Cloud) -> None:
         vm = await cloud.vm("one")
-        script = "mkdir /b; mount --bind /etc /b; mount -t tmpfs none /srv; ls /b/hostname; findmnt -n -o FSTYPE /srv; mount | grep srv"
+        await cloud.output(vm, "mkdir /b; mount --bind /etc /b; mount -t tmpfs none /srv")
+        script = "ls /b/hostname; findmnt -n -o FSTYPE /srv; mount | grep srv"
         lines = (await cloud.output(vm, script)).splitlines()
         assert lines[:2] == ["/b/hostname", "tmpfs"]
         assert lines[2].startswith("none on /srv type tmpfs")

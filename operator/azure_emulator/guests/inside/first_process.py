@@ -44,6 +44,8 @@ _BEGIN, _END = (
     "# Names in the virtual network; kept up to date, so write above or below.",
     "# End of the virtual network",
 )
+# Where Debian's and Red Hat's families keep the certificates that programs trust.
+_TRUSTED = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem")
 # What scripts print is kept up to here: Azure shows 4 KiB of it.
 _OUTPUT = 2**20
 # How long services may take to stop before the guest goes down all the same.
@@ -161,7 +163,17 @@ class Guest:
             HOSTS.write_text("127.0.0.1 localhost\n::1 ip6-localhost ip6-loopback\n")
         Path("/etc/resolv.conf").unlink(missing_ok=True)
         Path("/etc/resolv.conf").write_text("nameserver 168.63.129.16\noptions timeout:1 attempts:1\n")
+        self._trust()
         self.know_hosts([[self.machine.address, [self.machine.host_name]]])
+
+    def _trust(self) -> None:
+        """Have the emulator's certificate authority among those that are trusted, as the Internet's are on a VM."""
+        if not self.machine.trust:
+            return
+        for path in _TRUSTED:
+            file = Path(os.path.realpath(path))
+            if file.is_file() and self.machine.trust not in (text := file.read_text(errors="replace")):
+                file.write_text(f"{text.rstrip()}\n{self.machine.trust}")
 
     def know_hosts(self, rows: list[Any]) -> None:
         """Keep the names of the virtual network in /etc/hosts, between two lines; the rest is the guest's own."""
@@ -298,9 +310,9 @@ class Guest:
         sizes = [0, 0]
 
         def sink(number: int) -> Callable[[str], None]:
-            def take(line: str) -> None:
-                streams[number].append(f"{line}\n")
-                sizes[number] += len(line) + 1
+            def take(text: str) -> None:
+                streams[number].append(text)
+                sizes[number] += len(text)
                 while sizes[number] > _OUTPUT and len(streams[number]) > 1:
                     sizes[number] -= len(streams[number].pop(0))
 
@@ -312,6 +324,7 @@ class Guest:
             process = self.processes.start(
                 [*interpreter, str(script), *request.get("arguments", ())], environment=variables, account=account,
                 directory=str(directory), sinks=(sink(0), sink(1)),
+                as_it_is=True,
             )  # fmt: skip
         except OSError as error:
             return {"exit": 126, "out": "", "error": f"{script}: {error.strerror or error}\n"}

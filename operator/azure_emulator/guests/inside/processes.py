@@ -6,6 +6,7 @@ Knows neither units nor cloud-init.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import errno
 import fcntl
@@ -16,7 +17,7 @@ import resource
 import signal
 import subprocess
 import termios
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,7 +131,7 @@ class Processes:
         self, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, account: Account | None = None,
         directory: str = "/", sinks: tuple[Sink | int, Sink | int] | None = None, stdin: int = subprocess.DEVNULL,
         limits: Mapping[int, int] | None = None, umask: int = -1, nice: int = 0, session: bool = True,
-        executable: str | None = None, terminal: bool = False,
+        executable: str | None = None, terminal: bool = False, as_it_is: bool = False,
     ) -> Process:  # fmt: skip
         """Start a program.
 
@@ -148,6 +149,8 @@ class Processes:
             What takes each line of output and of errors, or a descriptor.
         stdin, limits, umask, nice, session, executable
             As their names say.
+        as_it_is
+            Whether sinks take output as it comes, and not line by line.
         terminal
             Whether the standard input is a terminal that the process is to be controlled by.
 
@@ -184,7 +187,7 @@ class Processes:
         self._running[popen.pid] = process
         for stream, sink in zip((popen.stdout, popen.stderr), sinks or (), strict=False):
             if stream is not None and callable(sink):
-                process.output.append(asyncio.create_task(_read_lines(stream.detach(), sink)))
+                process.output.append(asyncio.create_task((_read if as_it_is else _read_lines)(stream.detach(), sink)))
         return process
 
     async def run(
@@ -211,12 +214,28 @@ class Processes:
         return await process.wait()
 
 
-async def _read_lines(raw: object, sink: Sink) -> None:
-    """Feed a pipe's lines to a sink until its last writer closes it."""
-    loop = asyncio.get_running_loop()
+async def _read(raw: object, sink: Sink) -> None:
+    """Feed all that comes out of a pipe to a sink until its last writer closes it."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    async with _pipe(raw) as reader:
+        while data := await reader.read(_LONGEST_LINE):
+            sink(decoder.decode(data))
+
+
+@contextlib.asynccontextmanager
+async def _pipe(raw: object) -> AsyncIterator[asyncio.StreamReader]:
     reader = asyncio.StreamReader(limit=_LONGEST_LINE)
+    loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), raw)
     try:
+        yield reader
+    finally:
+        transport.close()
+
+
+async def _read_lines(raw: object, sink: Sink) -> None:
+    """Feed a pipe's lines to a sink until its last writer closes it."""
+    async with _pipe(raw) as reader:
         while True:
             try:
                 line = await reader.readuntil(b"\n")
@@ -227,8 +246,6 @@ async def _read_lines(raw: object, sink: Sink) -> None:
             except asyncio.LimitOverrunError as error:
                 line = await reader.read(error.consumed or _LONGEST_LINE)
             sink(line.decode(errors="replace").rstrip("\n"))
-    finally:
-        transport.close()
 
 
 def kill_session(leader: int, number: int = signal.SIGKILL) -> None:
