@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,33 +71,21 @@ class Report:
         return sorted(rows, key=lambda row: -row[1])
 
     def critical_path(self) -> list[Step]:
-        """The chain of operations that the last creation to end stood upon, from its beginning.
+        """The longest chain of operations of which each waited for the one before.
 
         An operation stands upon those on resources that its own refers to or is part of, if they ended before it
         began; the one that ended last is what it waited for.
         """
         ended = [one for one in self.operations if one["status"] == "Succeeded" and one["verb"] == "PUT"]
-        if not ended:
-            return []
-        path: list[Step] = []
-        current: Mapping[str, Any] | None = max(ended, key=_end)
-        while current is not None:
-            before = self._waited_for(current, ended)
-            start = float(current["startSeconds"])
-            waited = start - _end(before) if before is not None else 0.0
-            path.append(Step(str(current["resourceId"]), str(current["verb"]), start, _end(current), waited))
-            current = before
-        return path[::-1]
-
-    @staticmethod
-    def _waited_for(operation: Mapping[str, Any], ended: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        start, wanted = float(operation["startSeconds"]), {str(key) for key in operation.get("refersTo") or ()}
-        possible = [
-            one
-            for one in ended
-            if str(one["resourceId"]).lower() in wanted and start - PATIENCE_SECONDS <= _end(one) <= start
-        ]
-        return max(possible, key=_end, default=None)
+        of_resource: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for one in ended:
+            of_resource[str(one["resourceId"]).lower()].append(one)
+        longest: list[Step] = []
+        for one in ended:
+            chain = _chain(one, of_resource)
+            if not longest or chain[-1].end - chain[0].start > longest[-1].end - longest[0].start:
+                longest = chain
+        return longest
 
     def show(self, console: Console) -> None:
         """Print everything."""
@@ -137,6 +125,21 @@ class Report:
         for step in path:
             table.add_row(step.resource.split("/providers/")[-1], f"{step.end - step.start:.1f}", f"{step.waited:.1f}")
         console.print(table)
+
+
+def _chain(last: Mapping[str, Any], of_resource: Mapping[str, list[Mapping[str, Any]]]) -> list[Step]:
+    """What an operation waited for, and what that waited for, from the beginning."""
+    path: list[Step] = []
+    current: Mapping[str, Any] | None = last
+    while current is not None:
+        start = float(current["startSeconds"])
+        candidates = [one for key in current.get("refersTo") or () for one in of_resource.get(str(key), ())]
+        possible = [one for one in candidates if start - PATIENCE_SECONDS <= _end(one) <= start and one is not current]
+        before = max(possible, key=_end, default=None)
+        waited = start - _end(before) if before is not None else 0.0
+        path.append(Step(str(current["resourceId"]), str(current["verb"]), start, _end(current), waited))
+        current = before
+    return path[::-1]
 
 
 def _end(operation: Mapping[str, Any]) -> float:

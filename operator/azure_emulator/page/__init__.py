@@ -79,7 +79,7 @@ class Page:
 
 
 def _file(name: str) -> web.Response:
-    headers = {"Cache-Control": "no-cache", "Content-Security-Policy": "default-src 'self'; style-src 'self'"}
+    headers = {"Cache-Control": "no-cache", "Content-Security-Policy": "default-src 'self'; img-src data:"}
     return web.Response(text=(_FILES / name).read_text(), content_type=_KINDS[name], headers=headers)
 
 

@@ -71,8 +71,8 @@ function drawGraph(resources) {
     box.append(
       shape("title", {}, `${resource.id}\n${resource.state}`),
       shape("rect", { x: at.x, y: at.y, rx: 4, class: mood(resource.state), ...BOX }),
-      shape("text", { x: at.x + 8, y: at.y + 14 }, shorten(resource.name, 24)),
-      shape("text", { x: at.x + 8, y: at.y + 26, class: "kind" }, shorten(shortType(resource.type), 32)),
+      shape("text", { x: at.x + 8, y: at.y + 14 }, shorten(resource.name, 23)),
+      shape("text", { x: at.x + 8, y: at.y + 26, class: "kind" }, shorten(shortType(resource.type), 28)),
     );
     graph.append(box);
   }
