@@ -71,15 +71,13 @@ def status_document(call: Call) -> Answer:
     protocol = engine.types[operation.type.lower()].protocol
     document: dict[str, Any] = {"status": operation.status}
     if not protocol.terse:
-        document.update(
-            id=call.path.text, name=operation.id, startTime=engine.clock.iso(operation.start), percentComplete=0.0
-        )
-        if operation.running:
-            span = operation.end - operation.start
-            document["percentComplete"] = round(100 * min(1.0, (engine.now - operation.start) / span), 1)
-        else:
+        document.update(id=call.path.text, name=operation.id, startTime=engine.clock.iso(operation.start))
+        if not operation.running:
             document["endTime"] = engine.clock.iso(operation.end)
-            document["percentComplete"] = 100.0
+        if protocol.percent:
+            span = operation.end - operation.start
+            share = min(1.0, (engine.now - operation.start) / span) if operation.running else 1.0
+            document["percentComplete"] = round(100 * share, 1)
     if operation.status in ("Failed", "Canceled") and operation.failure is not None:
         document["error"] = {key: value for key, value in operation.failure.items() if key != "status"}
     elif operation.output is not None and not operation.running:

@@ -38,6 +38,7 @@ class Protocol:
     result_query: str = ""
     # Network's status document has nothing but the status (azure-cli recordings); others add name and times.
     terse: bool = False
+    percent: bool = True  # whether it says how far the operation is
     busy: str = "Conflict"  # error code for a write while another one of the same resource runs
     preempts: bool = False  # a newer write takes over from a running one instead of being refused
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from azure_emulator import errors
 from azure_emulator.providers import checks
 from azure_emulator.providers.monitor import ACCOUNT
 from azure_emulator.providers.protocols import SYNCHRONOUS
@@ -37,7 +38,8 @@ def _check(change: Change) -> None:
 
 
 def _alerts(call: Call) -> Answer:
-    del call
+    if call.path.is_resource:
+        raise errors.resource_not_found(call.path.type_name, call.path.name, "")
     return Answer(200, {"value": []})
 
 

@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     from azure_emulator.store import Resource
 
 STATUSES = ("Approved", "Rejected")
+# Whose connections say which parts of the resource they lead to; the others' models in the SDKs have no such member.
+SHOW_GROUPS = ("microsoft.dbformysql/",)
+# What shows its connections by their ids alone.
+SHOW_IDS = ("microsoft.keyvault/",)
 _REMOVED = "Disconnected"
 
 
 def show(engine: Engine, target: Resource, shown: dict[str, Any], query: Mapping[str, str]) -> None:  # noqa: ARG001 (a hook)
     """Show on a resource which private endpoints lead to it."""
-    shown["properties"]["privateEndpointConnections"] = documents(engine, target)
+    found = documents(engine, target)
+    if target.type.lower().startswith(SHOW_IDS):
+        found = [{"id": one["id"], "properties": one["properties"]} for one in found]
+    shown["properties"]["privateEndpointConnections"] = found
 
 
 def documents(engine: Engine, target: Resource) -> list[dict[str, Any]]:
@@ -59,19 +66,21 @@ def _document(target: Resource, endpoint: Resource, connection: dict[str, Any]) 
     state = connection["properties"].get("privateLinkServiceConnectionState") or {}
     # Storage writes the last member in the singular, the others in the plural (their models in the SDKs).
     member = "actionRequired" if target.type.startswith("Microsoft.Storage/") else "actionsRequired"
+    properties: dict[str, Any] = {
+        "provisioningState": "Succeeded",
+        "privateEndpoint": {"id": endpoint.id},
+        "privateLinkServiceConnectionState": {
+            "status": state.get("status", "Pending"), "description": state.get("description", ""), member: "None",
+        },
+    }  # fmt: skip
+    if target.type.lower().startswith(SHOW_GROUPS):
+        properties["groupIds"] = list(connection["properties"].get("groupIds") or [])
     return {
         "id": f"{target.id}/privateEndpointConnections/{endpoint.name}",
         "name": endpoint.name,
         "type": f"{target.type}/privateEndpointConnections",
-        "properties": {
-            "provisioningState": "Succeeded",
-            "privateEndpoint": {"id": endpoint.id},
-            "groupIds": list(connection["properties"].get("groupIds") or []),
-            "privateLinkServiceConnectionState": {
-                "status": state.get("status", "Pending"), "description": state.get("description", ""), member: "None",
-            },
-        },
-    }  # fmt: skip
+        "properties": properties,
+    }
 
 
 def _target(call: Call) -> Resource:

@@ -55,6 +55,7 @@ STORAGE_CACHE = Protocol(
     status="providers/Microsoft.StorageCache/locations/{location}/ascOperations/{id}",
     result="providers/Microsoft.StorageCache/locations/{location}/ascOperationResults/{id}",
     retry_after=15,
+    percent=False,
 )
 PRIVATE_DNS = Protocol(
     name="private-dns",

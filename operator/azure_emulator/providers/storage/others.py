@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import errors
 from azure_emulator.providers.protocols import SYNCHRONOUS
-from azure_emulator.providers.storage.blobs import account_of, check_sku, list_service, service_defaults
+from azure_emulator.providers.storage.blobs import account_of, list_service
 from azure_emulator.providers.storage.names import (
     DEFAULT,
     LOCAL_USER,
@@ -23,6 +23,8 @@ from azure_emulator.providers.storage.names import (
 from azure_emulator.types import Action, Call, Change, Function, Patch, ResourceType, Verb
 
 if TYPE_CHECKING:
+    from azure_emulator.arm_path import ArmPath
+    from azure_emulator.engine import Engine
     from azure_emulator.store import Resource
 
 
@@ -68,11 +70,15 @@ def _new_password(call: Call, user: Resource) -> dict[str, Any]:
     return {"sshPassword": _secret(call, user, "password")}
 
 
+def _defaults(engine: Engine, path: ArmPath) -> dict[str, Any]:  # noqa: ARG001 (a hook)
+    """Services of queues and tables show no sku, unlike those of blobs and files."""
+    return {"properties": {"cors": {"corsRules": []}}}
+
+
 def _service(name: str) -> ResourceType:
     return ResourceType(
         name=name, protocol=SYNCHRONOUS, put=Verb(created=200), delete=None, location=None, tags=False,
-        has_state=False, name_pattern=DEFAULT, check=check_sku,
-        default_instance=service_defaults(cors={"corsRules": []}), depth="`default` always exists",
+        has_state=False, name_pattern=DEFAULT, default_instance=_defaults, depth="`default` always exists",
     )  # fmt: skip
 
 
