@@ -62,6 +62,7 @@ def _is_uniform(scale_set: Resource) -> bool:
 
 
 def _check(change: Change) -> None:
+    _keep_left_out(change)
     properties = change.properties
     mode = properties.setdefault("orchestrationMode", "Uniform")
     if mode not in ("Uniform", "Flexible"):
@@ -83,6 +84,15 @@ def _check(change: Change) -> None:
     extensions.keep_profile_secrets(change)
     if profile:
         _plan_growth(change)
+
+
+def _keep_left_out(change: Change) -> None:
+    """Compute changes what a PUT names: az scales a set with its location and sku, and leaves out unchanged images."""
+    sent = change.sent.get("properties") or {}
+    change.properties.update((name, value) for name, value in change.old.items() if name not in sent)
+    image = "virtualMachineProfile.storageProfile.imageReference"
+    if bodies.get(change.properties, image) is None and bodies.get(change.old, image) is not None:
+        bodies.put(change.properties, image, bodies.get(change.old, image))
 
 
 def _check_zones(change: Change) -> None:
