@@ -84,12 +84,13 @@ def _plan_nic(change: Change, item: dict[str, Any], count: int) -> dict[str, Any
     inner = item.get("properties") or {}
     group = f"/subscriptions/{change.subscription}/resourceGroups/{change.path.resource_group}"
     nic_id = f"{group}/providers/{NIC}/{item.get('name', '')}"
-    configurations = []
+    configurations: list[dict[str, Any]] = []
+    public_addresses: dict[str, str] = {}
     for source in inner.get("ipConfigurations") or []:
         properties = dict(source.get("properties") or {})
         public = properties.pop("publicIPAddressConfiguration", None)
         if public is not None:
-            properties["publicIPAddress"] = {"id": _plan_public_ip(change, public)}
+            public_addresses[str(source.get("name"))] = _plan_public_ip(change, public)
         configurations.append({"name": source.get("name"), "properties": properties})
     kept = ("enableAcceleratedNetworking", "enableIPForwarding", "networkSecurityGroup", "dnsSettings",
             "auxiliaryMode", "auxiliarySku")  # fmt: skip
@@ -99,7 +100,12 @@ def _plan_nic(change: Change, item: dict[str, Any], count: int) -> dict[str, Any
         "properties": {key: inner[key] for key in kept if inner.get(key) is not None}
         | {"ipConfigurations": configurations},
     }
-    change.planned.append(change.engine.plan(nic_id, body))
+    planned = change.engine.plan(nic_id, body)
+    # The addresses are not there yet when the interface is checked; they are by the time it is written.
+    for configuration in planned.properties["ipConfigurations"]:
+        if configuration["name"] in public_addresses:
+            configuration["properties"]["publicIPAddress"] = {"id": public_addresses[configuration["name"]]}
+    change.planned.append(planned)
     primary = inner.get("primary", count == 1)
     delete_option = inner.get("deleteOption", "Delete")
     return {"id": nic_id, "properties": {"primary": primary, "deleteOption": delete_option}}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Below this path the server serves logs: …/{vmId}/serialconsole.log?sig=…
 PREFIX = "/bootdiagnostics"
+LOG = "serialconsole.log"
 
 
 def is_enabled(machine: Resource) -> bool:
@@ -35,7 +36,7 @@ def retrieve(call: Call, machine: Resource) -> dict[str, Any]:
     address = f"{call.base_url}{PREFIX}/{vm_id}/{{name}}?sig={_signature(call.engine, vm_id)}"
     return {
         "consoleScreenshotBlobUri": address.format(name="screenshot.bmp"),
-        "serialConsoleLogBlobUri": address.format(name="serialconsole.log"),
+        "serialConsoleLogBlobUri": address.format(name=LOG),
     }
 
 

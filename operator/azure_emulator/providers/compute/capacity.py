@@ -6,6 +6,7 @@ together when it is created or started, and gives both back when it is deallocat
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +69,17 @@ class Placement:
 # -- claims ----------------------------------------------------------------------------------------------------------
 
 
-def claim(engine: Engine, place: Placement, internal: dict[str, Any], *, has_quota: bool = False) -> ArmError | None:
+def claim(
+    engine: Engine, place: Placement, internal: dict[str, Any], *, has_quota: bool = False,
+    promised: Counter[str] | None = None,
+) -> ArmError | None:  # fmt: skip
     """Take quota and room for one machine, and note both in its internal state.
 
-    `has_quota`: it was asked for already, for several machines at once. Returns what its operation shall fail with
+    `has_quota`: it was asked for already, for several machines at once; `promised` then counts the reserved places that
+    were given to others of them. Returns what its operation shall fail with
     where there is no room; raises ArmError what Azure refuses at once.
     """
-    reservation = _free_reservation(engine, place)
+    reservation = _free_reservation(engine, place, Counter() if promised is None else promised)
     wanted = quota.cost(place.size, spot=place.spot) if reservation is None else {quota.MACHINES: 1}
     held = internal.get("quota") or {}
     if not has_quota:
@@ -248,10 +253,10 @@ def users(engine: Engine, reservation: Resource) -> list[Resource]:
     return [one for one in machines if bodies.same(one.internal.get("reservation"), reservation.id)]
 
 
-def _free_reservation(engine: Engine, place: Placement) -> Resource | None:
-    """A reserved place for a machine of a reservation group; more machines than places take from the open market."""
+def _fitting(engine: Engine, place: Placement) -> list[Resource]:
+    """The reservations of a machine's group that hold places of its size in its zone."""
     if place.reservation_group is None:
-        return None
+        return []
     fitting = [
         found
         for found in engine.store.children(place.reservation_group, RESERVATION)
@@ -267,7 +272,22 @@ def _free_reservation(engine: Engine, place: Placement) -> Resource | None:
             f"{'zone ' + place.zone if place.zone is not None else 'this region without a zone'}.",
             target="capacityReservationGroup",
         )
-    for found in fitting:
-        if len(users(engine, found)) < int(bodies.get(found.body, "sku.capacity", 0)):
+    return fitting
+
+
+def _free_in(engine: Engine, reservation: Resource) -> int:
+    return max(0, int(reservation.internal.get("held", 0)) - len(users(engine, reservation)))
+
+
+def free_places(engine: Engine, place: Placement) -> int:
+    """How many reserved places a machine of a reservation group could have."""
+    return sum(_free_in(engine, found) for found in _fitting(engine, place))
+
+
+def _free_reservation(engine: Engine, place: Placement, promised: Counter[str]) -> Resource | None:
+    """A reserved place for a machine of a reservation group; more machines than places take from the open market."""
+    for found in _fitting(engine, place):
+        if _free_in(engine, found) > promised[found.key]:
+            promised[found.key] += 1
             return found
     return None

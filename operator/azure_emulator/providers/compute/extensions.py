@@ -48,6 +48,8 @@ HEALTH_HANDLERS = ("ApplicationHealthLinux", "ApplicationHealthWindows")
 
 
 def _check(change: Change) -> None:
+    if machines.is_idle(change):
+        return
     machine = change.engine.require(parse(change.path.parent))
     properties = change.properties
     for name in ("publisher", "type", "typeHandlerVersion"):
@@ -110,8 +112,8 @@ def _decoded(encoded: str) -> str:
         ) from error
 
 
-def _accepted(change: Change, extension: Resource) -> None:  # noqa: ARG001 (a hook)
-    if extension.operation is None:
+def _accepted(change: Change, extension: Resource) -> None:
+    if change.seconds == 0:
         return  # a change of tags
     secrets = extension.internal.get("secrets", {}).get(_PROTECTED)
     asked = [extension.properties.get("settings"), secrets, extension.properties.get("forceUpdateTag")]

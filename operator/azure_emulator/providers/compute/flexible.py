@@ -89,8 +89,7 @@ def _body(engine: Engine, scale_set: Resource, name: str, *, spot: bool) -> dict
     os_profile |= scale_set.internal.get("profileSecrets", {})
     os_profile["computerName"] = f"{prefix}{name.rsplit('_', 1)[-1][:6]}"
     network = profile.pop("networkProfile", {})
-    for item in network.get("networkInterfaceConfigurations") or []:
-        item["name"] = f"{item['name']}-{name.rsplit('_', 1)[-1]}"
+    _name_after(network, name.rsplit("_", 1)[-1])
     properties: dict[str, Any] = {
         "hardwareProfile": {"vmSize": bodies.get(scale_set.body, "sku.name")},
         "storageProfile": profile.pop("storageProfile", {}),
@@ -114,6 +113,16 @@ def _body(engine: Engine, scale_set: Resource, name: str, *, spot: bool) -> dict
         if scale_set.body.get(member):
             body[member] = copy.deepcopy(scale_set.body[member])
     return body
+
+
+def _name_after(network: dict[str, Any], suffix: str) -> None:
+    """Interfaces and public addresses are resources beside the set: each machine's need names of their own."""
+    for item in network.get("networkInterfaceConfigurations") or []:
+        item["name"] = f"{item['name']}-{suffix}"
+        for configuration in bodies.get(item, "properties.ipConfigurations") or []:
+            public = bodies.get(configuration, "properties.publicIPAddressConfiguration")
+            if public is not None:
+                public["name"] = f"{public['name']}-{suffix}"
 
 
 def shrink(engine: Engine, scale_set: Resource, count: int) -> None:

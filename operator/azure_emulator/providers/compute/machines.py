@@ -16,7 +16,7 @@ from azure_emulator.providers.compute import boot_diagnostics, notices, quota
 from azure_emulator.providers.compute.capacity import Placement, claim, release
 from azure_emulator.providers.compute.names import INSTANCE
 from azure_emulator.providers.compute.sizes import FAULT_DOMAINS, SIZES, Size
-from azure_emulator.types import Action, Call
+from azure_emulator.types import Action, Call, Change
 
 if TYPE_CHECKING:
     from azure_emulator.engine import Engine
@@ -94,6 +94,13 @@ def require_running(machine: Resource) -> None:
     """Refuse what needs a running machine."""
     if machine.internal.get("power") != "running":
         raise errors.conflict("OperationNotAllowed", "The operation requires the VM to be running (or set to run).")
+
+
+def is_idle(change: Change) -> bool:
+    """Whether a write has nothing to check, nor may claim anything: it changes tags only, or is refused in a moment."""
+    existing = change.engine.store.get(change.id)
+    only_tags = change.verb == "PATCH" and not set(change.sent) - {"tags"}
+    return only_tags or (existing is not None and existing.state == "Deleting")
 
 
 # -- instance view ---------------------------------------------------------------------------------------------------

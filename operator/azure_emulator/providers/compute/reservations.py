@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.providers.compute import capacity, quota, virtual_machines
-from azure_emulator.providers.compute.machines import provisioning_status
+from azure_emulator.providers.compute.machines import is_idle, provisioning_status
 from azure_emulator.providers.compute.names import RESERVATION, RESERVATION_GROUP
 from azure_emulator.providers.protocols import COMPUTE, SYNCHRONOUS
 from azure_emulator.types import Change, Patch, ResourceType, Verb
@@ -84,6 +84,8 @@ GROUP = ResourceType(
 
 
 def _check(change: Change) -> None:
+    if is_idle(change):
+        return
     sku = change.body.get("sku") or {}
     size = virtual_machines.require_size(sku.get("name"))
     if not size.reservable:
@@ -120,8 +122,6 @@ def _hold(change: Change, size: Size, count: int) -> None:
     location = str(change.body["location"])
     existing = engine.store.get(change.id)
     used = len(capacity.users(engine, existing)) if existing is not None else 0
-    if existing is not None and existing.state == "Deleting":
-        return  # refused in a moment
     if count < used and count < old:
         raise errors.conflict(
             "OperationNotAllowed", f"The capacity cannot be less than the {used} virtual machines that run on the "

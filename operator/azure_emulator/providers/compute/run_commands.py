@@ -51,6 +51,8 @@ def as_failure(error: ArmError) -> dict[str, Any]:
 
 
 def _check(change: Change) -> None:
+    if machines.is_idle(change):
+        return
     machines.require_running(change.engine.require(parse(change.path.parent)))
     source = change.properties.get("source") or {}
     if not any(source.get(key) for key in ("script", "scriptUri", "commandId", "galleryScriptReferenceId")):
@@ -68,7 +70,7 @@ def _check(change: Change) -> None:
 
 
 def _accepted(change: Change, command: Resource) -> None:
-    if command.operation is None:
+    if change.seconds == 0:
         return  # a change of tags
     engine, properties = change.engine, command.properties
     machine = engine.require(parse(command.parent))

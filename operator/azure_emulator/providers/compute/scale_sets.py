@@ -63,6 +63,8 @@ def _is_uniform(scale_set: Resource) -> bool:
 
 def _check(change: Change) -> None:
     _keep_left_out(change)
+    if machines.is_idle(change):
+        return
     properties = change.properties
     mode = properties.setdefault("orchestrationMode", "Uniform")
     if mode not in ("Uniform", "Flexible"):
@@ -250,8 +252,6 @@ def _check_placement(change: Change) -> None:
 def _plan_growth(change: Change) -> None:
     """Plan what the capacity asks for; what is too much is deleted once the write is accepted."""
     scale_set = change.engine.store.get(change.id)
-    if scale_set is not None and scale_set.state == "Deleting":
-        return  # refused in a moment; nothing must have been taken
     present = [one for one in members(change.engine, scale_set) if one.state != "Deleting"] if scale_set else []
     missing = int(change.body["sku"]["capacity"]) - len(present)
     if missing <= 0:
@@ -269,7 +269,7 @@ def _accepted(change: Change, scale_set: Resource) -> None:
     engine = change.engine
     operation = engine.store.operations.get(scale_set.operation or "")
     planned = scale_set.internal.pop("planned", [])
-    if not scale_set.properties.get("virtualMachineProfile") or operation is None:
+    if change.seconds == 0 or operation is None or not scale_set.properties.get("virtualMachineProfile"):
         return
     # A set that could not grow keeps the capacity that was asked for.
     operation.before = None

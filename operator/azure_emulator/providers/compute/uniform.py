@@ -68,20 +68,25 @@ def plan_growth(change: Change, count: int) -> None:
     accelerated = instance_network.is_accelerated(profile)
     scale_set = engine.store.get(change.id)
     zones = _balance(engine, scale_set, [str(zone) for zone in change.body.get("zones") or []], count)
-    quota.require(engine, change.body["location"], _times(quota.cost(size, spot=spot), count))
+    places = [
+        capacity.Placement.of(
+            {**place_body, "zones": [zone]} if zone is not None else place_body, size=size, spot=spot,
+            accelerated=accelerated,
+        )
+        for zone in zones
+    ]  # fmt: skip
+    _require_quota(engine, places)
     first = int(change.internal.get("nextInstance", 0))
     planned: list[dict[str, Any]] = []
-    for position in range(count):
-        zone = zones[position]
-        body = {**place_body, "zones": [zone]} if zone is not None else place_body
-        place = capacity.Placement.of(body, size=size, spot=spot, accelerated=accelerated)
+    promised: Counter[str] = Counter()
+    for position, place in enumerate(places):
         internal: dict[str, Any] = {}
         try:
-            failure = capacity.claim(engine, place, internal, has_quota=True)
+            failure = capacity.claim(engine, place, internal, has_quota=True, promised=promised)
         except errors.ArmError:
-            _give_back(engine, planned, place)
+            _give_back(engine, planned)
             raise
-        planned.append({"number": first + position, "zone": zone, "internal": internal, "place": place,
+        planned.append({"number": first + position, "zone": place.zone, "internal": internal, "place": place,
                         "failure": failure})  # fmt: skip
     if any(one["failure"] for one in planned):
         _single_group(change, planned)
@@ -89,13 +94,23 @@ def plan_growth(change: Change, count: int) -> None:
     change.internal["planned"] = planned
 
 
-def _times(cost: dict[str, int], count: int) -> dict[str, int]:
-    return {name: one * count for name, one in cost.items()}
+def _require_quota(engine: Engine, places: list[capacity.Placement]) -> None:
+    """Ask for the quota of all new instances at once; those on reserved places have theirs."""
+    wanted: Counter[str] = Counter()
+    reserved = {place: capacity.free_places(engine, place) for place in set(places)}
+    for place in places:
+        wanted[quota.MACHINES] += 1
+        if reserved[place] > 0:
+            reserved[place] -= 1
+            continue
+        cost = quota.cost(place.size, spot=place.spot)
+        wanted.update({name: count for name, count in cost.items() if name != quota.MACHINES})
+    quota.require(engine, places[0].location, wanted)
 
 
-def _give_back(engine: Engine, planned: list[dict[str, Any]], place: capacity.Placement) -> None:
+def _give_back(engine: Engine, planned: list[dict[str, Any]]) -> None:
     for one in planned:
-        capacity.release(engine, one.get("place", place), one["internal"])
+        capacity.release(engine, one["place"], one["internal"])
 
 
 def _single_group(change: Change, planned: list[dict[str, Any]]) -> None:

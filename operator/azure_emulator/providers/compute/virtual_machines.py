@@ -64,6 +64,8 @@ _FIXED = {
 
 
 def _check(change: Change) -> None:
+    if machines.is_idle(change):
+        return
     size = require_size(bodies.get(change.properties, "hardwareProfile.vmSize"))
     change.properties["hardwareProfile"]["vmSize"] = size.name
     assigned_identities.complete(change)
