@@ -22,7 +22,6 @@ from azure_emulator.engine import Engine
 from azure_emulator.faults import Faults
 from azure_emulator.guests.manager import SandboxGuests
 from azure_emulator.metadata import Metadata
-from azure_emulator.metadata import Metadata
 from azure_emulator.page import Page
 from azure_emulator.providers import PROVIDERS
 from azure_emulator.store import Store
@@ -59,6 +58,8 @@ class Emulator:
         Where to listen without TLS as well, as IMDS does; None: nowhere.
     guests
         Directory of guests, where VMs run for real; None: nothing runs in them.
+    guests_proxy_port
+        Where the HTTP proxy to the private addresses of guests listens; 0 takes a free one.
 
     Examples
     --------
@@ -80,6 +81,7 @@ class Emulator:
         tls_names: tuple[str, ...] = (),
         http_port: int | None = None,
         guests: Path | None = None,
+        guests_proxy_port: int = 0,
     ) -> None:
         self.host = host
         self.port = port
@@ -96,7 +98,7 @@ class Emulator:
             speed=speed if speed is not None else kept.get("speed", 1.0),
         )
         self.faults = Faults(self.store)
-        self.guests = SandboxGuests(guests) if guests is not None else None
+        self.guests = SandboxGuests(guests, proxy_port=guests_proxy_port) if guests is not None else None
         self.engine = Engine(
             store=self.store,
             clock=self.clock,

@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 # Names below /etc that say which machine this is or what somebody configured on it.
@@ -39,13 +40,15 @@ def is_fresh(root: Path) -> bool:
     return not (root / _MARKER).exists()
 
 
-def install(root: Path, source: Path = Path("/")) -> None:
+def install(root: Path, directories: tuple[PackageDirectory, ...], source: Path = Path("/")) -> None:
     """Put the image on an empty disk.
 
     Parameters
     ----------
     root
         Where the disk is.
+    directories
+        What packages made for their daemons.
     source
         Root of the system to take.
     """
@@ -58,7 +61,8 @@ def install(root: Path, source: Path = Path("/")) -> None:
             (root / name).symlink_to(target)
     _copy(source / "etc", root / "etc", _IDENTITY)
     _accounts(root)
-    _package_directories(source, root)
+    for packaged in directories:
+        _make(root, packaged)
     (root / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
     (root / "etc/fstab").write_text("# <file system> <mount point> <type> <options> <dump> <pass>\n")
     (root / "etc/sudoers").write_text("root ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n")
@@ -112,22 +116,40 @@ def _accounts(root: Path) -> None:
         (root / name).chmod(0o640)
 
 
-def _package_directories(source: Path, root: Path) -> None:
+@dataclass(frozen=True)
+class PackageDirectory:
+    """A directory that a package made for its daemon."""
+
+    path: str
+    mode: int
+    user: int
+    group: int
+
+
+def package_directories(source: Path = Path("/")) -> tuple[PackageDirectory, ...]:
+    """Those of a system; asked for while their owners are seen as they are, as they may not be in a user namespace."""
+    found = []
     for name in _PACKAGE_DIRECTORIES:
-        if not (source / name).is_dir():
+        directory = source / name
+        if not directory.is_dir():
             continue
-        _directory(source / name, root / name)
-        for entry in os.scandir(source / name):
-            if entry.is_dir(follow_symlinks=False) and entry.name != "dpkg":
-                _directory(Path(entry.path), root / name / entry.name)
+        paths = [directory]
+        if os.access(directory, os.R_OK | os.X_OK):
+            inner = (Path(entry.path) for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False))
+            paths += sorted(path for path in inner if path.name != "dpkg")
+        for path in paths:
+            status = path.stat()
+            mode = stat.S_IMODE(status.st_mode)
+            found.append(PackageDirectory(str(path.relative_to(source)), mode, status.st_uid, status.st_gid))
+    return tuple(found)
 
 
-def _directory(source: Path, target: Path) -> None:
-    status = source.stat()
-    target.mkdir(exist_ok=True)
+def _make(root: Path, directory: PackageDirectory) -> None:
+    target = root / directory.path
+    target.mkdir(parents=True, exist_ok=True)
     try:
-        os.chown(target, status.st_uid, status.st_gid)
+        os.chown(target, directory.user, directory.group)
     except OSError:
-        # Only root exists in a guest of a user who is not root: everything is root's.
+        # Only root exists in a guest of a user without a range of ids: everything is root's.
         return
-    target.chmod(stat.S_IMODE(status.st_mode))
+    target.chmod(directory.mode)

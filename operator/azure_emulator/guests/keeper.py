@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from azure_emulator.guests import kernel, network, sandbox
+from azure_emulator.guests import image, kernel, network, sandbox
 from azure_emulator.guests.description import Interface, Machine
 from azure_emulator.guests.directory import Directory
+from azure_emulator.guests.image import PackageDirectory
 from azure_emulator.guests.inside import first_process, preload
 from azure_emulator.guests.network import Network
 
@@ -53,6 +54,7 @@ class Keeper:
 
     control: socket.socket
     directory: Directory
+    packaged: tuple[PackageDirectory, ...]
     guests: dict[str, _Guest] = field(default_factory=dict)
     networks: dict[str, Network] = field(default_factory=dict)
 
@@ -176,7 +178,7 @@ class Keeper:
         self.guests[key] = _Guest(pid, machine.network)
 
     def _enter(self, machine: Machine) -> Callable[[], None]:
-        outside = sandbox.enter(self.directory, machine)
+        outside = sandbox.enter(self.directory, machine, self.packaged)
         return lambda: first_process.main(machine, outside)
 
     def rehearse(self) -> str | None:
@@ -305,7 +307,8 @@ def become_root() -> None:
         theirs.send(b"1" if sandbox.map_subordinate_ids(parent, user, group) else b"0")
         os._exit(0)
     theirs.close()
-    kernel.unshare(kernel.CLONE_NEWUSER)
+    # A network namespace too: to come back to the host's after a look into another one takes the host's root.
+    kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNET)
     ours.send(b"unshared")
     mapped = _expect(ours) == "1"
     os.waitpid(child, 0)
@@ -324,6 +327,7 @@ def main() -> None:
     # Not an argument: guests would show the host's path in their lists of processes.
     directory = Directory(Path(json.loads(control.recv(_MESSAGE))["directory"]))
     kernel.adopt_orphans()
+    packaged = image.package_directories()
     reason = sandbox.missing()
     if reason is None:
         try:
@@ -331,7 +335,7 @@ def main() -> None:
         except OSError as error:
             reason = sandbox.refused(error)
     assert preload.LOADED  # noqa: S101 (what guests need later is in memory)
-    keeper = Keeper(control, directory)
+    keeper = Keeper(control, directory, packaged)
     if reason is None:
         reason = keeper.rehearse()
     keeper._tell({"ready": reason is None, "reason": reason})  # noqa: SLF001 (its own main)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from azure_emulator.guests import machine as machines
 from azure_emulator.guests.description import METADATA_ADDRESS, Machine
 from azure_emulator.guests.directory import Directory
+from azure_emulator.guests.proxy import Proxy, Streams, closed, pump
 from azure_emulator.types import Execution, NoGuests
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ SHOWN_CONSOLE = 2**20
 _REFRESH_SECONDS, _SWEEP_SECONDS = 1.0, 20.0
 # How long a guest may take to go down by itself, and to answer after its start: seconds.
 _POWER_OFF_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
+_CONNECT_SECONDS = 10.0
 # A script waits so long for a guest that is on its way up: seconds.
 _BOOT_SECONDS = 120.0
 _MESSAGE = 65_536
@@ -76,9 +79,11 @@ class SandboxGuests:
     ----------
     directory
         Where disks, shares and consoles are kept.
+    proxy_port
+        Where the HTTP proxy to guests listens; 0 takes a free port.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, proxy_port: int = 0) -> None:
         self.directory = Directory(directory.absolute())
         self.reason: str | None = "the emulator has not started"
         self._nothing = NoGuests()
@@ -86,6 +91,9 @@ class SandboxGuests:
         self._servers: list[tuple[str, int]] = []
         self._metadata: dict[str, asyncio.Server] = {}
         self._trust = ""
+        self.proxy_port = 0
+        self._wanted_proxy_port = proxy_port
+        self._proxy = Proxy(self.connect)
         self._metadata_lock = asyncio.Lock()
         self._keeper: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -126,6 +134,7 @@ class SandboxGuests:
         for vm in machines.all_machines(engine.store):
             if vm.internal.get("power") == "running":
                 self.start(vm)
+        self.proxy_port = await self._proxy.start(address, self._wanted_proxy_port)
         self._go(self._refresh())
 
     def _claim(self) -> str | None:
@@ -164,8 +173,16 @@ class SandboxGuests:
         reason = message.get("reason")
         return None if reason is None else str(reason)
 
+    @property
+    def summary(self) -> str:
+        """A line on whether virtual machines run for real, and how to get to them."""
+        if self.reason is not None:
+            return f"Virtual machines boot without a guest: {self.reason}"
+        return f"Virtual machines run in {self.directory.root}; an HTTP proxy to them is http://127.0.0.1:{self.proxy_port}"
+
     async def close(self) -> None:
         """End all guests, and the keeper with them."""
+        await self._proxy.stop()
         for task in [*self._tasks, *self._chains.values()]:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._chains.values(), return_exceptions=True)
@@ -356,25 +373,33 @@ class SandboxGuests:
         guest = self._guests.get(machines.machine_key(vm))
         return guest is not None and not guest.ended.is_set()
 
-    async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to a private address, as from the gateway of the virtual network that has a guest there.
+    async def connect(self, host: str, port: int) -> Streams:
+        """A connection to a guest by private address or name, as from the gateway of its virtual network.
+
+        Where two networks have the same addresses, the guest that booted first is meant.
 
         Raises
         ------
         OSError
             Nothing is there or it refuses.
         """
+        wanted = host.lower()
         for guest in self._guests.values():
-            if address in [interface.address for interface in guest.machine.interfaces]:
-                made = await self._socket(guest, "network", None)
-                try:
-                    await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, port)), 10)
-                except BaseException:
-                    made.close()
-                    raise
-                return await asyncio.open_connection(sock=made)
-        message = f"no guest has the address {address}"
-        raise OSError(113, message)
+            names = [name for _, known in guest.hosts[:1] for name in known]
+            addresses = [interface.address for interface in guest.machine.interfaces]
+            if wanted in addresses or wanted in [name.lower() for name in names]:
+                return await self._connect(guest, wanted if wanted in addresses else guest.machine.address, port)
+        message = f"no guest has the name or address {host}"
+        raise OSError(errno.EHOSTUNREACH, message)
+
+    async def _connect(self, guest: _Guest, address: str, port: int) -> Streams:
+        made = await self._socket(guest, "network", None)
+        try:
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, port)), _CONNECT_SECONDS)
+        except BaseException:
+            made.close()
+            raise
+        return await asyncio.open_connection(sock=made)
 
     def _is_off(self) -> bool:
         return self.reason is not None
@@ -471,7 +496,7 @@ class SandboxGuests:
                     guest.tell({"answer": message["question"], **self._share(guest.machine, message)})
                 elif "down" in message:
                     guest.down = message["down"]
-        await _closed(writer)
+        await closed(writer)
 
     def _share(self, machine: Machine, message: dict[str, Any]) -> dict[str, Any]:
         """Where the share is that a guest wants to mount, made on its first mount."""
@@ -531,7 +556,7 @@ class SandboxGuests:
                 await asyncio.wait_for(guest.ended.wait(), _POWER_OFF_SECONDS)
         await self._close_servers(guest)
         if guest.attached is not None:
-            await _closed(guest.attached)
+            await closed(guest.attached)
         await asyncio.gather(
             *(task for task in guest.tasks if task is not asyncio.current_task()), return_exceptions=True
         )
@@ -561,7 +586,7 @@ class SandboxGuests:
             reader, writer = await self._control_of(guest.machine)
             writer.write(json.dumps(request).encode() + b"\n")
             line = await reader.readline()
-            await _closed(writer)
+            await closed(writer)
             answer = json.loads(line) if line else {"error": "The virtual machine went down while the script ran."}
         except (OSError, GuestError, ValueError) as error:
             answer = {"error": str(error)}
@@ -620,7 +645,7 @@ class SandboxGuests:
             address = writer.get_extra_info("peername")[0]
             asking = self._guest_at(network, address)
             if asking is None:
-                await _closed(writer)
+                await closed(writer)
             else:
                 await self._relay(asking, self._servers[-1], reader, writer)
 
@@ -650,12 +675,12 @@ class SandboxGuests:
             local = (self._address(guest.machine.key), 0)
             up_reader, up_writer = await asyncio.open_connection(*server, local_addr=local)
         except OSError:
-            await _closed(writer)
+            await closed(writer)
             return
         try:
-            await asyncio.gather(_pump(reader, up_writer), _pump(up_reader, writer))
+            await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
         finally:
-            await asyncio.gather(_closed(writer), _closed(up_writer))
+            await asyncio.gather(closed(writer), closed(up_writer))
 
     def _address(self, key: str) -> str:
         """The loopback address that stands for a VM here; other emulators on this machine begin elsewhere."""
@@ -736,25 +761,6 @@ class SandboxGuests:
 def _require_started(answer: tuple[dict[str, Any], list[int]]) -> None:
     if "reason" in answer[0]:
         raise GuestError(str(answer[0]["reason"]))
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy until one side ends."""
-    try:
-        while data := await reader.read(_MESSAGE):
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-    except OSError:
-        writer.close()
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    """Close for good."""
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
 
 
 def _loopback(number: int) -> str:

@@ -23,6 +23,7 @@ from typing import NoReturn
 from azure_emulator.guests import client, image, kernel
 from azure_emulator.guests.description import Machine
 from azure_emulator.guests.directory import Directory
+from azure_emulator.guests.image import PackageDirectory
 from azure_emulator.guests.network import IP_COMMAND
 
 # What stands beside the VM's own files: the emulator's tools and the socket of its first process.
@@ -166,14 +167,14 @@ def prepare_device(directory: Directory, machine: Machine, name: str) -> None:
         os.mknod(node, stat.S_IFBLK | 0o600, os.makedev(_LOCAL_MAJOR, int.from_bytes(name.encode()) % 256))
 
 
-def enter(directory: Directory, machine: Machine) -> Outside:
+def enter(directory: Directory, machine: Machine, packaged: tuple[PackageDirectory, ...]) -> Outside:
     """Build the guest's file system and go there for good."""
     place, disk = directory.machine(machine.key), directory.disk(machine.os_disk)
     root = disk / "root"
     root.mkdir(exist_ok=True)
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     if image.is_fresh(root):
-        image.install(root)
+        image.install(root, packaged)
     console = os.open(place.console, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     outside = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     kernel.unshare(kernel.CLONE_NEWNS)
@@ -209,11 +210,12 @@ def _system(root: Path, disk: Path) -> list[str]:
             kernel.bind(source, target, recursive=True)
             kernel.set_attributes(target, kernel.ATTRIBUTE_RDONLY)
             notes.append(f"/{name} is read-only in this guest: {error}")
-            if name == "usr":
-                local = disk / "usr-local"
-                for inner in ("bin", "sbin", "lib", "etc", "share"):
-                    (local / inner).mkdir(parents=True, exist_ok=True)
-                kernel.bind(local, target / "local")
+    if not os.access(root / "usr/local", os.W_OK):
+        # A read-only /usr, or one whose owner does not exist in this guest: what administrators put there has a place.
+        local = disk / "usr-local"
+        for inner in ("bin", "sbin", "lib", "etc", "share"):
+            (local / inner).mkdir(parents=True, exist_ok=True)
+        kernel.bind(local, root / "usr/local")
     for name in _SYSTEM_LINKS:
         source, target = Path("/") / name, root / name
         if source.is_symlink():
@@ -258,6 +260,8 @@ def _proc(root: Path) -> None:
             kernel.set_attributes(path, kernel.ATTRIBUTE_RDONLY)
     try:
         kernel.mount("sysfs", root / "sys", "sysfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+        # To look at: slurmd does not start where there are no control groups at all, though it may well not use them.
+        kernel.bind("/sys/fs/cgroup", root / "sys/fs/cgroup", recursive=True)
     except OSError:
         # Where something of /sys is hidden from us (in a container), a new one may not be mounted: the old one will do.
         kernel.bind("/sys", root / "sys", recursive=True)

@@ -207,17 +207,31 @@ class TestNetwork:
         await until_output(cloud, one, "getent hosts two", "10.40.0.5")
         assert "192.0.2.1" in await cloud.output(one, "getent hosts elsewhere")
 
-    async def test_the_emulator_can_connect_to_a_guests_port(self, cloud: Cloud) -> None:
+    async def test_programs_of_this_machine_reach_guests_by_the_proxy(self, cloud: Cloud) -> None:
         vm = await cloud.vm("one")
-        await cloud.output(
-            vm, "nohup python3 -m http.server 8080 -d /etc >/dev/null 2>&1 &" + ANSWERS.format(port=8080)
-        )
-        reader, writer = await cloud.guests.connect("10.40.0.4", 8080)
+        server = "nohup python3 -m http.server 8080 -d /etc >/tmp/log 2>&1 &"
+        await cloud.output(vm, server + ANSWERS.format(port=8080))
+        proxy = f"http://127.0.0.1:{cloud.guests.proxy_port}"
+        for host in ("10.40.0.4", "one", "one.internal.cloudapp.net"):
+            async with cloud.session.get(f"http://{host}:8080/hostname", proxy=proxy) as response:
+                assert (response.status, await response.text()) == (200, "one\n")
+        async with cloud.session.get("http://10.40.0.99:8080/", proxy=proxy) as response:
+            assert response.status == 502
+            assert "no guest has the name or address 10.40.0.99" in await response.text()
+        async with cloud.session.get("http://one:9/", proxy=proxy) as response:
+            assert response.status == 502
+        reader, writer = await asyncio.open_connection("127.0.0.1", cloud.guests.proxy_port)
+        writer.write(b"CONNECT 10.40.0.4:8080 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 200 Connection established\r\n\r\n"
         writer.write(b"GET /hostname HTTP/1.0\r\n\r\n")
         assert (await reader.read()).endswith(b"one\n")
         writer.close()
-        with pytest.raises(OSError, match="no guest has the address"):
-            await cloud.guests.connect("10.40.0.99", 8080)
+        await writer.wait_closed()
+        reader, writer = await asyncio.open_connection("127.0.0.1", cloud.guests.proxy_port)
+        writer.write(b"nonsense\r\n\r\n")
+        assert b"400 Bad Request" in await reader.read()
+        writer.close()
+        await writer.wait_closed()
 
 
 class TestMetadata:
@@ -598,6 +612,36 @@ class TestLife:
         async with other:
             assert other.guests is not None
             assert "another emulator has its guests in" in str(other.guests.reason)
+            # Its VMs boot all the same, with nothing inside, and their consoles say why.
+            async with aiohttp.ClientSession() as session:
+                without = Cloud(other, session)
+                await prepare(without)
+                vm = await without.create("one")
+                assert vm.internal["power"] == "running"
+                assert "no guest, because another emulator" in without.console(vm)
+                assert (await without.run(vm, "exit 1")).exit_code == 0
+
+
+class TestShell:
+    async def test_a_command_in_a_guest_from_the_command_line(self, cloud: Cloud, tmp_path: Path) -> None:
+        await cloud.vm("one")
+        code, text = await shell(tmp_path, "one", "--", "hostname; id -un; test -t 0 && echo a terminal; exit 3")
+        assert (code, text.split("\r\n")) == (3, ["one", "root", "a terminal", ""])
+        code, text = await shell(tmp_path, "one", "--user", "hpcadmin", typed="id -un\nexit 4\n")
+        assert (code, "hpcadmin\r\n" in text) == (4, True)
+        code, text = await shell(tmp_path, "nothing")
+        assert code == 1
+        assert 'there is no guest "nothing"' in text
+        assert "there are: one" in text
+
+
+async def shell(directory: Path, *words: str, typed: str = "") -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "azure_emulator.cli", "shell", "--guests", str(directory / "guests"), *words,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await process.communicate(typed.encode())
+    return process.returncode, out.decode()
 
 
 class Remote:

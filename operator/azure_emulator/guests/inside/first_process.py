@@ -346,6 +346,8 @@ class Guest:
             _send(writer, {"data": _encoded(f"{error.args[0]}\n".encode()), "exit": 1})
             return
         master, slave = pty.openpty()
+        with contextlib.suppress(OSError):
+            os.fchown(slave, account.user, -1)
         rows, columns = request.get("size", [24, 80])
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         shell = account.shell if Path(account.shell).exists() else "/bin/sh"

@@ -269,9 +269,7 @@ class Services:
         service.starts.append(now)
 
     def _conditions_hold(self, service: Service) -> bool:
-        for section, key, value in service.unit.settings:
-            if section != "Unit" or not key.startswith(("Condition", "Assert")) or not value:
-                continue
+        for key, value in service.unit.conditions():
             if not condition_holds(key.removeprefix("Condition").removeprefix("Assert"), value):
                 text = f"{service.unit.description} was skipped because of a failed condition check ({key}={value})."
                 self.journal.add(text, unit=service.unit.name, name="systemd", pid=1)

@@ -105,6 +105,16 @@ class Unit:
         value = self.get(section, key)
         return span(value) if value else default
 
+    def conditions(self) -> list[tuple[str, str]]:
+        """Condition…= and Assert…=; an empty one of either kind takes back all of its kind."""
+        found: list[tuple[str, str]] = []
+        for section, key, value in self.settings:
+            kind = next((word for word in ("Condition", "Assert") if key.startswith(word)), "")
+            if section != "Unit" or not kind:
+                continue
+            found = [*found, (key, value)] if value else [one for one in found if not one[0].startswith(kind)]
+        return found
+
     @property
     def description(self) -> str:
         """What it is called on the console."""

@@ -33,7 +33,7 @@ class TestImage:
         (source / "etc/link").symlink_to("/usr/bin/tool")
         (source / "etc/systemd/system/multi-user.target.wants/x.service").symlink_to("/lib/x.service")
         root.mkdir()
-        image.install(root, source)
+        image.install(root, image.package_directories(source), source)
         text = "\n".join(path.read_text() for path in root.rglob("*") if path.is_file())
         assert "secret" not in text
         assert "the host's" not in text

@@ -199,6 +199,11 @@ class TestRules:
         assert condition_holds("DirectoryNotEmpty", str(tmp_path))
         assert condition_holds("KernelCommandLine", "whatever")
 
+    def test_conditions_are_taken_back(self) -> None:
+        unit = Unit("a", [("Unit", "ConditionPathExists", "/x"), ("Unit", "AssertPathExists", "/y"),
+                          ("Unit", "ConditionVirtualization", ""), ("Unit", "ConditionFileNotEmpty", "/z")])  # fmt: skip
+        assert unit.conditions() == [("AssertPathExists", "/y"), ("ConditionFileNotEmpty", "/z")]
+
     def test_what_the_system_brings(self) -> None:
         assert is_provided("network-online.target")
         assert is_provided("systemd-resolved.service")
