@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from azure_emulator import bodies
 from azure_emulator.guests import machine as machines
 from azure_emulator.guests.description import METADATA_ADDRESS, Machine
 from azure_emulator.guests.directory import Directory
@@ -273,14 +274,14 @@ class SandboxGuests:
 
     def start(self, vm: Resource) -> None:
         """Boot; a guest that runs is restarted."""
-        if self._is_off():
+        if self._has_none(vm):
             return
         machine = machines.describe(self._store(), vm, self._trust)
         self._then(vm, lambda: self._boot(machine))
 
     def stop(self, vm: Resource, *, deallocate: bool) -> None:
         """Power off; deallocation loses the temporary disk as well."""
-        if self._is_off():
+        if self._has_none(vm):
             return
         key, temporary = machines.machine_key(vm), self.directory.machine(machines.machine_key(vm)).temporary_disk
 
@@ -293,7 +294,7 @@ class SandboxGuests:
 
     def reimage(self, vm: Resource) -> None:
         """Replace the OS disk's content by the image's, and boot."""
-        if self._is_off():
+        if self._has_none(vm):
             return
         machine = machines.describe(self._store(), vm, self._trust)
 
@@ -306,7 +307,7 @@ class SandboxGuests:
 
     def remove(self, vm: Resource) -> None:
         """The VM is gone for good; what it kept on disks that are left is theirs."""
-        if self._is_off():
+        if self._has_none(vm):
             return
         key = machines.machine_key(vm)
 
@@ -334,7 +335,7 @@ class SandboxGuests:
         timeout
             Seconds of real time, as guests live in it.
         """
-        if self._is_off():
+        if self._has_none(vm):
             return self._nothing.run(vm, script, arguments=arguments, user=user, timeout=timeout)
         ticket = uuid.uuid4().hex
         self._executions[ticket] = None
@@ -354,8 +355,10 @@ class SandboxGuests:
     def console(self, vm: Resource) -> str:
         """The serial console's log since the first boot."""
         file = self.directory.machine(machines.machine_key(vm)).console
+        if not file.exists() and self.reason is not None:
+            return f"{vm.name}: no guest, because {self.reason}\n"
         if not file.exists():
-            return self._nothing.console(vm) if self.reason is None else f"{vm.name}: no guest, because {self.reason}\n"
+            return self._nothing.console(vm)
         with file.open("rb") as stream:
             stream.seek(max(0, file.stat().st_size - SHOWN_CONSOLE))
             return stream.read().decode(errors="replace")
@@ -401,8 +404,10 @@ class SandboxGuests:
             raise
         return await asyncio.open_connection(sock=made)
 
-    def _is_off(self) -> bool:
-        return self.reason is not None
+    def _has_none(self, vm: Resource) -> bool:
+        """Whether nothing runs in a VM: there are no guests at all, or it is no Linux."""
+        disk = bodies.get(vm.properties, "storageProfile.osDisk.osType", "")
+        return self.reason is not None or str(disk).lower() == "windows"
 
     def _store(self) -> Any:
         assert self._engine is not None  # noqa: S101 (nothing is called before open)

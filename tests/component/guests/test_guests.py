@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 
 from azure_emulator import Emulator
+from azure_emulator.store import Resource
 
 from .conftest import GROUP, NETWORK, Cloud, prepare, until
 
@@ -129,6 +130,32 @@ class TestScripts:
         done = await cloud.run(vm, "true")
         assert done.exit_code != 0
         assert "not running" in done.error
+
+    async def test_a_run_command_of_azure_is_run_inside(self, cloud: Cloud) -> None:
+        vm = await cloud.vm("one")
+        command = f"{vm.id}/runCommands/hello"
+        source = {"script": 'echo "$1 from $(hostname)"; echo trouble >&2; exit 3'}
+        await cloud.put(command, {"location": "westeurope", "properties": {
+            "source": source, "parameters": [{"name": "", "value": "hello"}], "runAsUser": "hpcadmin",
+        }})  # fmt: skip
+        for _ in range(200):
+            cloud.advance(5)
+            if cloud.get(command).state != "Creating":
+                break
+            await asyncio.sleep(0.05)
+        query = {"api-version": "2025-04-01", "$expand": "instanceView"}
+        headers = {"Authorization": "Bearer opaque"}
+        async with cloud.session.get(f"{cloud.emulator.url}{command}", params=query, headers=headers) as response:
+            view = (await response.json())["properties"]["instanceView"]
+        assert (view["executionState"], view["exitCode"]) == ("Failed", 3)
+        assert (view["output"], view["error"]) == ("hello from one\n", "trouble\n")
+
+    async def test_in_a_windows_vm_nothing_runs(self, cloud: Cloud) -> None:
+        body = {"properties": {"storageProfile": {"osDisk": {"osType": "Windows"}}}}
+        vm = Resource(id=f"{GROUP}/providers/Microsoft.Compute/virtualMachines/w", type="", body=body)
+        cloud.guests.start(vm)
+        assert (await cloud.run(vm, "exit 1")).exit_code == 0
+        assert not cloud.guests.is_running(vm)
 
 
 class TestIsolation:
