@@ -32,6 +32,7 @@ demo-down: $(STAMP) ## end what `make demo KEEP=1` left running
 	@$(BIN)/hpc-operator try --down
 
 test: $(STAMP) ## run all tests, those with a real API server too
+	@tests/system-packages.sh
 	@$(BIN)/python -m local_cluster binaries
 	@$(BIN)/pytest
 
