@@ -171,6 +171,33 @@ async def test_checks_of_a_new_machine(http):
     assert await http.code("POST", f"{VM}/deallocate") == (409, "OperationNotAllowed")
 
 
+async def test_words_are_read_without_regard_to_case(http):
+    """What `az vm create` writes: fromImage, attach."""
+    body = vm(await subnet(http), priority="spot")
+    body["properties"]["storageProfile"]["osDisk"] |= {"createOption": "fromImage", "caching": "readwrite"}
+    shown = (await http.done(VM, body, seconds=300))["properties"]
+    assert (shown["priority"], shown["evictionPolicy"]) == ("Spot", "Deallocate")
+    disk = shown["storageProfile"]["osDisk"]
+    assert (disk["createOption"], disk["caching"]) == ("FromImage", "ReadWrite")
+    body["properties"]["storageProfile"]["osDisk"]["caching"] = "sometimes"
+    assert await http.code("PUT", VM, body) == (400, "InvalidParameter")
+
+
+async def test_a_data_disk_may_be_a_copy(http):
+    body = vm(await subnet(http))
+    body["properties"]["storageProfile"]["dataDisks"] = [{"lun": 1, "createOption": "Empty", "diskSizeGB": 64}]
+    shown = await http.done(VM, body, seconds=300)
+    first = shown["properties"]["storageProfile"]["dataDisks"][0]
+    copy = {"lun": 2, "createOption": "Copy", "sourceResource": {"id": first["managedDisk"]["id"]}}
+    await http.call("PATCH", VM, {"properties": {"storageProfile": {"dataDisks": [first, copy]}}})
+    pass_time(http, 60)
+    _, shown, _ = await http.call("GET", VM)
+    second = shown["properties"]["storageProfile"]["dataDisks"][1]
+    assert second["diskSizeGB"] == 64
+    _, disk, _ = await http.call("GET", second["managedDisk"]["id"])
+    assert disk["properties"]["creationData"]["sourceResourceId"] == first["managedDisk"]["id"]
+
+
 async def test_user_data_is_shown_when_asked_for(http):
     data = base64.b64encode(b"#!/bin/sh").decode()
     shown = await make(http, userData=data)

@@ -304,6 +304,30 @@ async def test_extensions_of_a_set_reach_its_instances(http):
     assert [one["name"] for one in found["value"]] == ["setup"]
 
 
+async def test_a_put_of_nothing_but_capacity_keeps_the_model(http):
+    """What `az vmss scale` sends."""
+    body = uniform(await subnet(http), 1, mode="automatic", orchestrationMode="uniform")
+    await http.done(SET, body)
+    await http.done(SET, {**LOCATION, "sku": {"name": "Standard_D2s_v5", "tier": "Standard", "capacity": 2}})
+    assert list(await instances(http)) == ["0", "1"]
+    shown = (await http.call("GET", SET))[1]["properties"]
+    assert (shown["upgradePolicy"]["mode"], shown["orchestrationMode"]) == ("Automatic", "Uniform")
+    assert shown["virtualMachineProfile"]["storageProfile"]["imageReference"]["offer"] == "debian-12"
+
+
+async def test_automatic_repairs_can_be_suspended(http):
+    asked = {"serviceName": "AutomaticRepairs", "action": "Suspend"}
+    await http.done(SET, uniform(await subnet(http), 1))
+    state = ("POST", f"{SET}/setOrchestrationServiceState")
+    assert await http.code(*state, asked) == (409, "OperationNotAllowed")
+    await http.call("PATCH", SET, {"properties": {"automaticRepairsPolicy": {"enabled": True}}})
+    pass_time(http, 60)
+    assert await http.code(*state, {**asked, "action": "Stop"}) == (400, "InvalidParameter")
+    await post(http, "setOrchestrationServiceState", asked)
+    _, view, _ = await http.call("GET", f"{SET}/instanceView")
+    assert view["orchestrationServices"][0]["serviceState"] == "Suspended"
+
+
 async def test_a_flexible_set_mixes_priorities(http):
     subnet_id = await subnet(http)
     body = {**LOCATION, "sku": {"name": "Standard_D2s_v5", "capacity": 5}, "properties": {

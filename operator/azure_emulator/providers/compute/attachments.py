@@ -100,6 +100,8 @@ def _plan_nic(change: Change, item: dict[str, Any], count: int) -> dict[str, Any
         "properties": {key: inner[key] for key in kept if inner.get(key) is not None}
         | {"ipConfigurations": configurations},
     }
+    if change.engine.store.get(nic_id) is not None:
+        _check_nic(change, nic_id)
     planned = change.engine.plan(nic_id, body)
     # The addresses are not there yet when the interface is checked; they are by the time it is written.
     for configuration in planned.properties["ipConfigurations"]:
@@ -209,13 +211,14 @@ def _plan_disk(change: Change, disk: dict[str, Any], creation: dict[str, Any]) -
         "location": change.body["location"],
         "sku": {"name": sku},
         "tags": change.body.get("tags"),
-        "properties": {"creationData": creation, "diskSizeGB": disk["diskSizeGB"]},
+        "properties": {"creationData": creation, "diskSizeGB": disk.get("diskSizeGB")},
     }
     if change.body.get("zones"):
         body["zones"] = change.body["zones"]
     if disk.get("osType"):
         body["properties"]["osType"] = disk["osType"]
     planned = change.engine.plan(disk_id, body, seconds=0.0)
+    disk.setdefault("diskSizeGB", planned.properties.get("diskSizeGB"))
     planned.internal["managedBy"] = change.id
     change.planned.append(planned)
     disk["managedDisk"] = {**(disk.get("managedDisk") or {}), "storageAccountType": sku, "id": disk_id}
@@ -237,18 +240,28 @@ def plan_data_disks(change: Change, size: Size) -> None:
     for disk in found:
         disk.setdefault("caching", "None")
         disk.setdefault("deleteOption", "Detach")
-        if disk["lun"] in before:
-            disk.setdefault("managedDisk", before[disk["lun"]].get("managedDisk"))
-            disk.setdefault("name", before[disk["lun"]].get("name"))
-        elif disk.get("createOption") == "Attach":
-            reference = str(bodies.get(disk, "managedDisk.id", ""))
-            found_disk = disks.require_attachable(change.engine, reference, change.id)
-            disk.setdefault("name", found_disk.name)
-            disk.setdefault("diskSizeGB", found_disk.properties.get("diskSizeGB"))
-        else:
-            disk.setdefault("name", f"{change.path.name}_disk{disk['lun'] + 2}_{change.engine.guid().replace('-', '')}")
-            disk.setdefault("diskSizeGB", images.DEFAULT_OS_DISK_GB)
-            _plan_disk(change, disk, {"createOption": "Empty"})
+        _plan_data_disk(change, disk, before.get(disk["lun"]))
+
+
+def _plan_data_disk(change: Change, disk: dict[str, Any], before: dict[str, Any] | None) -> None:
+    """One data disk: it was there before, or exists already, or is made empty or as a copy."""
+    reference = bodies.get(disk, "managedDisk.id")
+    if before is not None and reference in (None, bodies.get(before, "managedDisk.id")):
+        for name in ("managedDisk", "name", "diskSizeGB", "createOption"):
+            disk.setdefault(name, before.get(name))
+        return
+    if disk.setdefault("createOption", "Empty") == "Attach":
+        found = disks.require_attachable(change.engine, str(reference or ""), change.id)
+        disk.setdefault("name", found.name)
+        disk.setdefault("diskSizeGB", found.properties.get("diskSizeGB"))
+        return
+    disk.setdefault("name", f"{change.path.name}_disk{disk['lun'] + 2}_{change.engine.guid().replace('-', '')}")
+    source = bodies.get(disk, "sourceResource.id")
+    if source is None:
+        disk.setdefault("diskSizeGB", images.DEFAULT_OS_DISK_GB)
+        _plan_disk(change, disk, {"createOption": "Empty"})
+    else:
+        _plan_disk(change, disk, {"createOption": disk["createOption"], "sourceResourceId": source})
 
 
 # -- once the write is accepted --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.providers.compute import quota
-from azure_emulator.providers.compute.names import INSTANCE, RESERVATION, RESERVATION_GROUP, VM
+from azure_emulator.providers.compute.names import RESERVATION, RESERVATION_GROUP
 from azure_emulator.providers.compute.sizes import SIZES, Size, restriction
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Placement:
     """Where a machine is to run, and as what."""
 
     size: Size
+    subscription: str
     location: str
     zone: str | None = None
     spot: bool = False
@@ -49,7 +50,9 @@ class Placement:
     reservation_group: str | None = None
 
     @classmethod
-    def of(cls, body: dict[str, Any], *, size: Size, spot: bool, accelerated: bool = False) -> Placement:
+    def of(
+        cls, body: dict[str, Any], *, subscription: str, size: Size, spot: bool, accelerated: bool = False
+    ) -> Placement:
         """What the body of a machine asks for."""
         properties = body.get("properties") or {}
         zones = body.get("zones") or []
@@ -60,7 +63,8 @@ class Placement:
             LOW_PRIORITY: spot,
         }
         return cls(
-            size=size, location=str(body["location"]), zone=str(zones[0]) if zones else None, spot=spot,
+            size=size, subscription=subscription, location=str(body["location"]),
+            zone=str(zones[0]) if zones else None, spot=spot,
             constraints=tuple(name for name, found in asked.items() if found),
             reservation_group=bodies.get(properties, "capacityReservation.capacityReservationGroup.id"),
         )  # fmt: skip
@@ -83,7 +87,8 @@ def claim(
     wanted = quota.cost(place.size, spot=place.spot) if reservation is None else {quota.MACHINES: 1}
     held = internal.get("quota") or {}
     if not has_quota:
-        quota.require(engine, place.location, {name: count - held.get(name, 0) for name, count in wanted.items()})
+        more = {name: count - held.get(name, 0) for name, count in wanted.items()}
+        quota.require(engine, place.subscription, place.location, more)
     failure = take(engine, place) if reservation is None else None
     internal["allocated"] = failure is None
     internal["reservation"] = reservation.id if reservation is not None else None
@@ -133,7 +138,8 @@ def _requota(engine: Engine, old: Placement, new: Placement, internal: dict[str,
     held = internal.get("quota") or {}
     if old.size.family in held or quota.SPOT in held:
         wanted = quota.cost(new.size, spot=new.spot)
-        quota.require(engine, new.location, {name: count - held.get(name, 0) for name, count in wanted.items()})
+        more = {name: count - held.get(name, 0) for name, count in wanted.items()}
+        quota.require(engine, new.subscription, new.location, more)
         internal["quota"] = wanted
 
 
@@ -249,7 +255,7 @@ def reservation_size(reservation: Resource) -> Size:
 
 def users(engine: Engine, reservation: Resource) -> list[Resource]:
     """Machines that run on a reservation's places."""
-    machines = [*engine.store.of_type(VM), *engine.store.of_type(INSTANCE)]
+    machines = engine.store.referrers(reservation.parent)
     return [one for one in machines if bodies.same(one.internal.get("reservation"), reservation.id)]
 
 

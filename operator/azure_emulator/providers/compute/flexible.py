@@ -40,13 +40,16 @@ def plan_growth(change: Change, scale_set: Resource | None, count: int) -> None:
     for spot in priorities:
         for name, one in quota.cost(size, spot=spot).items():
             wanted[name] = wanted.get(name, 0) + one
-    quota.require(change.engine, location, wanted)
+    quota.require(change.engine, change.subscription, location, wanted)
     for spot in sorted(set(priorities)):
         profile = change.properties["virtualMachineProfile"]
         body = {"location": location, "properties": {"storageProfile": profile.get("storageProfile")}}
         accelerated = instance_network.is_accelerated(profile)
         capacity.refuse_at_once(
-            change.engine, capacity.Placement.of(body, size=size, spot=spot, accelerated=accelerated)
+            change.engine,
+            capacity.Placement.of(
+                body, subscription=change.subscription, size=size, spot=spot, accelerated=accelerated
+            ),
         )
     names = [f"{change.path.name}_{change.engine.guid()[:8]}" for _ in priorities]
     change.internal["planned"] = [

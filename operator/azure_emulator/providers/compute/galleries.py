@@ -268,7 +268,7 @@ TYPES = (
     ResourceType(
         name=APPLICATION, protocol=COMPUTE, put=Verb(seconds=15, update_seconds=5), patch=Patch(seconds=5),
         delete=Verb(seconds=15), nested="refuse", delete_first=61, immutable=("properties.supportedOSType",),
-        check=_check_application, depth="refuses deletion before its versions",
+        has_state=False, check=_check_application, depth="refuses deletion before its versions",
     ),
     ResourceType(
         name=APPLICATION_VERSION, protocol=COMPUTE, put=Verb(seconds=APPLICATION_SECONDS, update_seconds=60),

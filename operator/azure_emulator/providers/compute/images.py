@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_emulator import errors, locations, rules
+from azure_emulator import errors, rules
+from azure_emulator.providers import usages
 from azure_emulator.types import Answer, Call, Function
 
 if TYPE_CHECKING:
@@ -197,24 +198,12 @@ def alias_document() -> dict[str, Any]:
 # -- lists -----------------------------------------------------------------------------------------------------------
 
 
-def _location(call: Call) -> str:
-    location = locations.normalise(call.path.names[0])
-    if location not in locations.REGIONS:
-        raise errors.bad_request(
-            "NoRegisteredProviderFound",
-            f"No registered resource provider found for location '{location}' and API version '{call.api_version}' for "
-            f"type '{'/'.join(call.path.types)}'. The supported api-versions are '2024-07-01, 2024-11-01, 2025-04-01'. "
-            f"The supported locations are '{', '.join(sorted(locations.REGIONS))}'.",
-        )
-    return location
-
-
 def _not_found() -> errors.ArmError:
     return errors.ArmError(errors.NOT_FOUND, "NotFound", "Artifact: VMImage was not found.")
 
 
 def _list_versions(call: Call) -> Answer:
-    location = _location(call)
+    location = usages.location_of(call)
     _, publisher, _, offer, sku, *version = call.path.names
     found = _matching(call.engine, publisher=publisher, offer=offer, sku=sku)
     if version:
@@ -263,7 +252,7 @@ def _lister(level: str, *above: str) -> Function:
     """A list of publishers, offers or skus: bare arrays on Azure."""
 
     def run(call: Call) -> Answer:
-        location = _location(call)
+        location = usages.location_of(call)
         names = [name for name in call.path.names[1:] if name.lower() != "vmimage"]
         wanted = dict(zip(above, names, strict=True))
         found = dict.fromkeys(row[level] for row in _matching(call.engine, **wanted))

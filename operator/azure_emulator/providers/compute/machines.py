@@ -62,7 +62,7 @@ def placement(engine: Engine, machine: Resource) -> Placement:
     references = bodies.get(machine.properties, "networkProfile.networkInterfaces", [])
     nics = [engine.store.get(str(item.get("id", ""))) for item in references]
     return Placement.of(
-        machine.body, size=size_of(machine), spot=is_spot(machine),
+        machine.body, subscription=machine.subscription, size=size_of(machine), spot=is_spot(machine),
         accelerated=any(nic is not None and nic.properties.get("enableAcceleratedNetworking") for nic in nics),
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Quota of cores and machines: what a subscription may have in a region, counted from what exists.
 
-Every machine and reservation notes in `internal["quota"]` what it takes, so a usage is a sum. Knows a machine only by
-its size and priority.
+Every machine and reservation notes in `internal["quota"]` what it takes; the store keeps the sums. Knows a machine only
+by its size and priority.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from azure_emulator import bodies, errors, locations
-from azure_emulator.providers.compute.names import AVAILABILITY_SET, DISK, INSTANCE, RESERVATION, SCALE_SET, VM
+from azure_emulator import bodies, errors
+from azure_emulator.providers import usages
+from azure_emulator.providers.compute.names import AVAILABILITY_SET, DISK, SCALE_SET
 from azure_emulator.providers.compute.sizes import FAMILIES, Size, localized
 from azure_emulator.types import Answer, Call
 
@@ -54,32 +55,25 @@ def cost(size: Size, *, spot: bool) -> dict[str, int]:
     return {size.family: size.vcpus, TOTAL: size.vcpus, MACHINES: 1}
 
 
-def usage(engine: Engine, location: str) -> Counter[str]:
-    """What is in use in a region."""
-    used: Counter[str] = Counter()
-    for type_name in (VM, INSTANCE, RESERVATION):
-        for resource in engine.store.of_type(type_name):
-            taken = resource.internal.get("quota")
-            if taken and resource.location == location:
-                used.update(taken)
-    for disk in engine.store.of_type(DISK):
-        if disk.location == location:
-            premium = str(bodies.get(disk.body, "sku.name", "")).startswith("Premium")
-            used["PremiumDiskCount" if premium else "StandardDiskCount"] += 1
+def usage(engine: Engine, subscription: str, location: str) -> Counter[str]:
+    """What a subscription has in use in a region."""
+    used = Counter(engine.store.usage(subscription, location))
+    for disk in engine.store.in_region(DISK, subscription, location):
+        premium = str(bodies.get(disk.body, "sku.name", "")).startswith("Premium")
+        used["PremiumDiskCount" if premium else "StandardDiskCount"] += 1
     for type_name, name in _COUNTED:
-        used[name] += sum(resource.location == location for resource in engine.store.of_type(type_name))
+        used[name] += len(engine.store.in_region(type_name, subscription, location))
     return used
 
 
 def limit(engine: Engine, location: str, name: str) -> int:
     """The limit of a quota in a region."""
-    default = DEFAULT_LIMITS.get(name, DEFAULT_FAMILY_LIMIT)
-    return int(engine.setting("quota", {}).get(f"{location}/{name.lower()}", default))
+    return usages.limit(engine, location, name, DEFAULT_LIMITS.get(name, DEFAULT_FAMILY_LIMIT))
 
 
-def require(engine: Engine, location: str, wanted: dict[str, int]) -> None:
-    """Refuse what goes beyond a quota."""
-    used = usage(engine, location)
+def require(engine: Engine, subscription: str, location: str, wanted: dict[str, int]) -> None:
+    """Refuse what goes beyond a quota of cores or machines."""
+    used = engine.store.usage(subscription, location)
     for name, count in wanted.items():
         allowed = limit(engine, location, name)
         if count > 0 and used[name] + count > allowed:
@@ -102,19 +96,9 @@ def _exceeded(engine: Engine, name: str, location: str, allowed: int, current: i
 
 def list_usages(call: Call) -> Answer:
     """GET …/locations/{location}/usages."""
-    location = locations.normalise(call.path.names[0])
-    if location not in locations.REGIONS:
-        raise errors.bad_request(
-            "NoRegisteredProviderFound",
-            f"No registered resource provider found for location '{location}' and API version '{call.api_version}' for "
-            "type 'locations/usages'.",
-        )
-    used = usage(call.engine, location)
-    value = [
-        {
-            "unit": "Count", "currentValue": used[name], "limit": limit(call.engine, location, name),
-            "name": {"value": name, "localizedValue": _NAMES.get(name) or localized(name)},
-        }
+    location = usages.location_of(call)
+    used = usage(call.engine, call.subscription, location)
+    return Answer(200, {"value": [
+        usages.row(name, _NAMES.get(name) or localized(name), used[name], limit(call.engine, location, name))
         for name in (*DEFAULT_LIMITS, *FAMILIES)
-    ]  # fmt: skip
-    return Answer(200, {"value": value})
+    ]})  # fmt: skip

@@ -128,9 +128,9 @@ def _hold(change: Change, size: Size, count: int) -> None:
             f"capacity reservation '{change.path.name}'.", target="sku.capacity"
         )  # fmt: skip
     more = count - held
-    place = capacity.Placement.of(change.body, size=size, spot=False)
+    place = capacity.Placement.of(change.body, subscription=change.subscription, size=size, spot=False)
     cost = {name: one for name, one in quota.cost(size, spot=False).items() if name != quota.MACHINES}
-    quota.require(engine, location, {name: one * more for name, one in cost.items()})
+    quota.require(engine, change.subscription, location, {name: one * more for name, one in cost.items()})
     if more > 0:
         change.failure = capacity.take(engine, place, more)
     elif more < 0:
@@ -160,7 +160,8 @@ def _refuse_in_use(engine: Engine, reservation: Resource, query: Mapping[str, st
 def _deleted(engine: Engine, reservation: Resource) -> None:
     held = int(reservation.internal.get("held", 0))
     if held:
-        place = capacity.Placement.of(reservation.body, size=capacity.reservation_size(reservation), spot=False)
+        size = capacity.reservation_size(reservation)
+        place = capacity.Placement.of(reservation.body, subscription=reservation.subscription, size=size, spot=False)
         capacity.give_back(engine, place, held)
 
 

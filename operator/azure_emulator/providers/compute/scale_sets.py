@@ -6,6 +6,7 @@ follow a changed model is in upgrades.py.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from azure_emulator.providers.compute import (
     uniform,
     upgrades,
     virtual_machines,
+    words,
 )
 from azure_emulator.providers.compute.names import INSTANCE, SCALE_SET
 from azure_emulator.providers.compute.sizes import SIZES
@@ -46,7 +48,7 @@ UNIFORM_FAULT_DOMAINS = 5
 # orchestration-modes doc: one placement group holds 100 VMs, a set 1000; 200 where sizes know no memory-preserving
 # updates and the set has more than one fault domain.
 SINGLE_GROUP_LIMIT, SET_LIMIT, HPC_LIMIT = 100, 1000, 200
-UPGRADE_MODES = ("Manual", "Automatic", "Rolling")
+_SERVICE_STATES = {"Resume": "Running", "Suspend": "Suspended"}
 
 
 def members(engine: Engine, scale_set: Resource) -> list[Resource]:
@@ -66,9 +68,11 @@ def _check(change: Change) -> None:
     if machines.is_idle(change):
         return
     properties = change.properties
+    _keep_what_was_left_out(change)
+    words.settle(properties, "orchestrationMode", words.ORCHESTRATIONS)
+    words.settle(properties.get("upgradePolicy") or {}, "mode", words.UPGRADES)
+    words.settle_machine(properties.get("virtualMachineProfile") or {})
     mode = properties.setdefault("orchestrationMode", "Uniform")
-    if mode not in ("Uniform", "Flexible"):
-        raise errors.invalid_parameter("orchestrationMode", mode, "Allowed values are Uniform, Flexible.")
     assigned_identities.complete(change)
     _check_zones(change)
     profile = properties.get("virtualMachineProfile")
@@ -95,6 +99,14 @@ def _keep_left_out(change: Change) -> None:
     image = "virtualMachineProfile.storageProfile.imageReference"
     if bodies.get(change.properties, image) is None and bodies.get(change.old, image) is not None:
         bodies.put(change.properties, image, bodies.get(change.old, image))
+
+
+def _keep_what_was_left_out(change: Change) -> None:
+    """A PUT of a set that says nothing of its model or its policies leaves them alone, as `az vmss scale` counts on."""
+    sent = change.sent.get("properties") or {}
+    for name, value in change.old.items():
+        if name not in sent:
+            change.properties[name] = copy.deepcopy(value)
 
 
 def _check_zones(change: Change) -> None:
@@ -189,11 +201,10 @@ def _check_uniform(change: Change) -> None:
             target="virtualMachineProfile",
         )  # fmt: skip
     mode = bodies.get(properties, "upgradePolicy.mode")
-    if mode not in UPGRADE_MODES:
+    if mode is None:
         raise errors.bad_request(
-            "InvalidParameter", f"Required parameter 'upgradePolicy.mode' is missing or none of {UPGRADE_MODES}.",
-            target="upgradePolicy",
-        )  # fmt: skip
+            "InvalidParameter", "Required parameter 'upgradePolicy.mode' is missing (null).", target="upgradePolicy"
+        )
     if mode == "Rolling":
         upgrades.require_health(change)
     upgrades.seconds_of(bodies.get(properties, "upgradePolicy.rollingUpgradePolicy.pauseTimeBetweenBatches"))
@@ -427,6 +438,20 @@ def _to_single_group(call: Call, scale_set: Resource) -> None:
     call.engine.touch(scale_set)
 
 
+def _set_service(call: Call, scale_set: Resource) -> None:
+    """setOrchestrationServiceState: automatic repairs can be suspended and resumed."""
+    body = call.body if isinstance(call.body, dict) else {}
+    name, asked = body.get("serviceName"), body.get("action")
+    if asked not in _SERVICE_STATES:
+        raise errors.invalid_parameter("action", asked, f"Allowed values are {', '.join(_SERVICE_STATES)}.")
+    if name != "AutomaticRepairs" or not bodies.get(scale_set.properties, "automaticRepairsPolicy.enabled"):
+        raise errors.conflict(
+            "OperationNotAllowed", f"The orchestration service '{name}' is not enabled on virtual machine scale set "
+            f"'{scale_set.name}'."
+        )  # fmt: skip
+    scale_set.internal["repairs"] = {"state": _SERVICE_STATES[asked], "since": call.engine.now}
+
+
 # -- documents -------------------------------------------------------------------------------------------------------
 
 
@@ -452,7 +477,7 @@ def _instance_view(call: Call) -> Answer:
         "virtualMachine": {"statusesSummary": _counted(states)},
         "extensions": [{"name": name, "statusesSummary": _counted(counts)} for name, counts in summary.items()],
         "statuses": [machines.provisioning_status(engine, scale_set)],
-        "orchestrationServices": _services(scale_set),
+        "orchestrationServices": _services(engine, scale_set),
     })  # fmt: skip
 
 
@@ -460,9 +485,14 @@ def _counted(counts: Counter[str]) -> list[dict[str, Any]]:
     return [{"code": code, "count": count} for code, count in sorted(counts.items())]
 
 
-def _services(scale_set: Resource) -> list[dict[str, Any]]:
-    repairs = bodies.get(scale_set.properties, "automaticRepairsPolicy.enabled")
-    return [{"serviceName": "AutomaticRepairs", "serviceState": "Running"}] if repairs else []
+def _services(engine: Engine, scale_set: Resource) -> list[dict[str, Any]]:
+    if not bodies.get(scale_set.properties, "automaticRepairsPolicy.enabled"):
+        return []
+    repairs = scale_set.internal.get("repairs") or {"state": "Running", "since": scale_set.created}
+    return [{
+        "serviceName": "AutomaticRepairs", "serviceState": repairs["state"],
+        "lastStatusChangeTime": engine.clock.iso(repairs["since"]),
+    }]  # fmt: skip
 
 
 def _skus(call: Call) -> Answer:
@@ -479,10 +509,8 @@ def _skus(call: Call) -> Answer:
 
 def _list_by_location(call: Call) -> Answer:
     """GET …/locations/{location}/virtualMachineScaleSets."""
-    location, prefix = locations.normalise(call.path.names[0]), f"/subscriptions/{call.subscription.lower()}/"
-    found = [one for one in call.engine.store.of_type(SCALE_SET)
-             if one.location == location and one.key.startswith(prefix)]  # fmt: skip
-    return call.engine.page(call, found)
+    location = locations.normalise(call.path.names[0])
+    return call.engine.page(call, call.engine.store.in_region(SCALE_SET, call.subscription, location))
 
 
 FUNCTIONS = {
@@ -515,6 +543,7 @@ TYPE = ResourceType(
         "manualupgrade": Action(run=_manual_upgrade, seconds=ACTION_SECONDS, updating="Updating"),
         "convertToSinglePlacementGroup": Action(run=_to_single_group),
         "reapply": Action(seconds=UPDATE_SECONDS, updating="Updating"),
+        "setOrchestrationServiceState": Action(run=_set_service, seconds=ACTION_SECONDS, updating="Updating"),
         **{name: _on_each(name) for name in _ON_EACH},
         **upgrades.ACTIONS,
     },

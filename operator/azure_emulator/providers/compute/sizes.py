@@ -191,10 +191,15 @@ def localized(family: str) -> str:
 
 def restriction(rows: list[dict[str, Any]], size: Size, location: str) -> dict[str, Any] | None:
     """The restriction that the subscription has on a size in a region, from the setting `restrictions`."""
-    for row in rows:
-        if str(row["vmSize"]).lower() == size.name.lower() and locations.normalise(row["location"]) == location:
-            return dict(row)
-    return None
+    found = [
+        row for row in rows
+        if str(row["vmSize"]).lower() == size.name.lower() and locations.normalise(row["location"]) == location
+    ]  # fmt: skip
+    if not found:
+        return None
+    if any(not row.get("zones") for row in found):
+        return {**found[0], "zones": []}  # the whole region, whatever else is said of its zones
+    return {**found[0], "zones": sorted({str(zone) for row in found for zone in row["zones"]})}
 
 
 def list_skus(call: Call) -> Answer:

@@ -70,8 +70,8 @@ def plan_growth(change: Change, count: int) -> None:
     zones = _balance(engine, scale_set, [str(zone) for zone in change.body.get("zones") or []], count)
     places = [
         capacity.Placement.of(
-            {**place_body, "zones": [zone]} if zone is not None else place_body, size=size, spot=spot,
-            accelerated=accelerated,
+            {**place_body, "zones": [zone]} if zone is not None else place_body, subscription=change.subscription,
+            size=size, spot=spot, accelerated=accelerated,
         )
         for zone in zones
     ]  # fmt: skip
@@ -105,7 +105,7 @@ def _require_quota(engine: Engine, places: list[capacity.Placement]) -> None:
             continue
         cost = quota.cost(place.size, spot=place.spot)
         wanted.update({name: count for name, count in cost.items() if name != quota.MACHINES})
-    quota.require(engine, places[0].location, wanted)
+    quota.require(engine, places[0].subscription, places[0].location, wanted)
 
 
 def _give_back(engine: Engine, planned: list[dict[str, Any]]) -> None:
@@ -420,7 +420,11 @@ def _view(engine: Engine, instance: Resource, shown: dict[str, Any], query: Mapp
     expand = query.get("$expand", "").lower()
     latest = scale_set is not None and instance.internal.get("model") == model_of(scale_set)
     properties["latestModelApplied"] = latest
-    listed = [engine.view(child) for child in engine.store.children(instance.id, f"{INSTANCE}/extensions")]
+    # Extensions have no location of their own; in this list they show the instance's.
+    listed = [
+        {**engine.view(child), "location": instance.location}
+        for child in engine.store.children(instance.id, f"{INSTANCE}/extensions")
+    ]
     if listed:
         shown["resources"] = listed
     if "userdata" not in expand:

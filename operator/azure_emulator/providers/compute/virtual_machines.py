@@ -24,6 +24,7 @@ from azure_emulator.providers.compute import (
     quota,
     run_commands,
     scheduled_events,
+    words,
 )
 from azure_emulator.providers.compute.names import VM
 from azure_emulator.providers.compute.sizes import SIZES, Size, describe
@@ -66,6 +67,7 @@ _FIXED = {
 def _check(change: Change) -> None:
     if machines.is_idle(change):
         return
+    words.settle_machine(change.properties)
     size = require_size(bodies.get(change.properties, "hardwareProfile.vmSize"))
     change.properties["hardwareProfile"]["vmSize"] = size.name
     assigned_identities.complete(change)
@@ -121,9 +123,8 @@ def check_zones(change: Change, *, most: int = 1) -> None:
 
 def _check_os_profile(change: Change) -> None:
     profile = change.properties.get("osProfile")
-    attached = bodies.get(change.properties, "storageProfile.osDisk.createOption") == "Attach"
     if profile is None:
-        if not attached:
+        if not _brings_its_users(change):
             raise errors.bad_request(
                 "InvalidParameter", "Required parameter 'osProfile' is missing (null).", target="osProfile"
             )
@@ -152,6 +153,19 @@ def _check_os_profile(change: Change) -> None:
             "characters.",
             target="customData",
         )
+
+
+def _brings_its_users(change: Change) -> bool:
+    """Whether the disk was somebody's system before: an attached one, or one from a specialized image."""
+    if bodies.get(change.properties, "storageProfile.osDisk.createOption") == "Attach":
+        return True
+    image = change.engine.store.get(str(bodies.get(change.properties, "storageProfile.imageReference.id") or ""))
+    definition = change.engine.store.get(image.parent) if image is not None else None
+    return any(
+        one is not None and "Specialized" in (one.properties.get("osState"),
+                                              bodies.get(one.properties, "storageProfile.osDisk.osState"))
+        for one in (image, definition)
+    )  # fmt: skip
 
 
 def _is_base64(text: str) -> bool:
@@ -302,7 +316,11 @@ def _place(change: Change, size: Size, body: dict[str, Any] | None = None) -> ca
         found = planned.get(key) or (nic.body if nic is not None else {})
         accelerated = accelerated or bool(bodies.get(found, "properties.enableAcceleratedNetworking"))
     return capacity.Placement.of(
-        body or change.body, size=size, spot=quota.is_spot(change.properties), accelerated=accelerated
+        body or change.body,
+        subscription=change.subscription,
+        size=size,
+        spot=quota.is_spot(change.properties),
+        accelerated=accelerated,
     )
 
 
@@ -408,9 +426,8 @@ def _list_available_sizes(call: Call) -> Answer:
 
 def _list_by_location(call: Call) -> Answer:
     """GET …/locations/{location}/virtualMachines."""
-    location, prefix = locations.normalise(call.path.names[0]), f"/subscriptions/{call.subscription.lower()}/"
-    found = [vm for vm in call.engine.store.of_type(VM) if vm.location == location and vm.key.startswith(prefix)]
-    return call.engine.page(call, found)
+    location = locations.normalise(call.path.names[0])
+    return call.engine.page(call, call.engine.store.in_region(VM, call.subscription, location))
 
 
 FUNCTIONS = {
