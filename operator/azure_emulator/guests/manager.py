@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from azure_emulator.engine import Engine
     from azure_emulator.store import Resource
 
+logger = logging.getLogger(__name__)
+
 # Output of Run Command that Azure shows: the last bytes of each stream ("Limited to the last 4,096 bytes").
 SHOWN_OUTPUT = 4096
 # How much of the console's log boot diagnostics give: Azure's serial log blob has 1 MiB.
@@ -41,9 +44,11 @@ SHOWN_CONSOLE = 2**20
 _REFRESH_SECONDS, _SWEEP_SECONDS = 1.0, 20.0
 # How long a guest may take to go down by itself, and to answer after its start: seconds.
 _POWER_OFF_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS, _LAST_WORDS_SECONDS = 10.0, 1.0
 # A script waits so long for a guest that is on its way up: seconds.
 _BOOT_SECONDS = 120.0
+# Results of scripts that can still be asked for.
+_RESULTS_KEPT = 2_000
 _MESSAGE = 65_536
 _LINE = 2**24
 
@@ -263,6 +268,7 @@ class SandboxGuests:
         self._control.close()
         self._control = None
         self.reason = f"the process that kept the guests is gone ({why}); see {self.directory.root / 'keeper.log'}"
+        logger.error("%s", self.reason)
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(GuestError(self.reason))
@@ -338,6 +344,9 @@ class SandboxGuests:
         if self._has_none(vm):
             return self._nothing.run(vm, script, arguments=arguments, user=user, timeout=timeout)
         ticket = uuid.uuid4().hex
+        ended = [known for known, result in self._executions.items() if result is not None]
+        for known in ended[: max(0, len(self._executions) - _RESULTS_KEPT)]:
+            del self._executions[known]
         self._executions[ticket] = None
         request = {"do": "run", "script": script, "arguments": list(arguments), "user": user, "timeout": timeout,
                    "ticket": ticket}  # fmt: skip
@@ -350,7 +359,9 @@ class SandboxGuests:
             return self._nothing.result(ticket)
         if ticket in self._executions:
             return self._executions[ticket]
-        return Execution(exit_code=1, error="The emulator was restarted while the script ran.")
+        return Execution(
+            exit_code=1, error="The emulator was restarted while the script ran, and does not know the end."
+        )
 
     def console(self, vm: Resource) -> str:
         """The serial console's log since the first boot."""
@@ -453,6 +464,7 @@ class SandboxGuests:
             self._say(machine.key, "azure-emulator: no guest, because the VM has no private address")
             return
         machine.write(place.description)
+        _trim(place.console)
         guest = self._guests[machine.key] = _Guest(machine)
         started = self._expect(f"start {machine.key}")
         self._tell_keeper({"do": "start", "key": machine.key})
@@ -494,14 +506,17 @@ class SandboxGuests:
 
     async def _listen(self, guest: _Guest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a guest's questions until it is gone."""
-        with contextlib.suppress(ConnectionError):
+        try:
             while line := await reader.readline():
                 message = json.loads(line)
                 if "question" in message:
                     guest.tell({"answer": message["question"], **self._share(guest.machine, message)})
                 elif "down" in message:
                     guest.down = message["down"]
-        await closed(writer)
+        except ConnectionError:
+            return
+        finally:
+            writer.close()
 
     def _share(self, machine: Machine, message: dict[str, Any]) -> dict[str, Any]:
         """Where the share is that a guest wants to mount, made on its first mount."""
@@ -522,15 +537,23 @@ class SandboxGuests:
     async def _mourn(self, guest: _Guest) -> None:
         """Wait for a guest's end; one that we did not end either wants to boot again or has powered off."""
         await guest.ended.wait()
-        for task in guest.tasks:
-            if task is not asyncio.current_task():
-                task.cancel()
+        others = [task for task in guest.tasks if task is not asyncio.current_task()]
+        # What it said last may still be on its way to us.
+        await asyncio.wait(others, timeout=_LAST_WORDS_SECONDS)
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        if guest.attached is not None:
+            await closed(guest.attached)
         await self._close_servers(guest)
         if not guest.wanted:
             return
         self._drop(guest.machine.key, guest)
         vm = self._store().get(guest.machine.id)
-        if vm is None or self._control is None:
+        if self._control is None:
+            self._say(guest.machine.key, f"azure-emulator: {self.reason}")
+            return
+        if vm is None:
             return
         if guest.down == "reboot":
             self.start(vm)
@@ -761,11 +784,18 @@ class SandboxGuests:
         ]  # fmt: skip
         if gone:
             await self._remove(*gone)
+        self._addresses = {key: address for key, address in self._addresses.items() if key in kept_machines}
 
 
 def _require_started(answer: tuple[dict[str, Any], list[int]]) -> None:
     if "reason" in answer[0]:
         raise GuestError(str(answer[0]["reason"]))
+
+
+def _trim(console: Path) -> None:
+    """Keep the end of a console's log that has grown beyond what is ever shown."""
+    if console.exists() and console.stat().st_size > 2 * SHOWN_CONSOLE:
+        console.write_bytes(console.read_bytes()[-SHOWN_CONSOLE:])
 
 
 def _loopback(number: int) -> str:

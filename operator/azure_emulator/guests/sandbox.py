@@ -154,8 +154,8 @@ def prepare_outside(directory: Directory, machine: Machine) -> None:
     place = directory.machine(machine.key)
     for path in (place.temporary_disk, place.control, place.devices, directory.disk(machine.os_disk)):
         path.mkdir(parents=True, exist_ok=True)
-    directory.disks.chmod(0o700)
-    directory.machines.chmod(0o700)
+    for private in (directory.disks, directory.machines, directory.shares):
+        private.chmod(0o700)
     for disk in machine.data_disks:
         prepare_device(directory, machine, disk.device)
 

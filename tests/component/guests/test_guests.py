@@ -634,6 +634,19 @@ class TestLife:
         await cloud.act(vm, "restart")
         assert await cloud.output(vm, "echo back") == "back\n"
 
+    async def test_without_its_keeper_no_guest_lives_and_vms_go_on_empty(
+        self, cloud: Cloud, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        vm = await cloud.vm("one")
+        guests = [pid for pid in children_of(os.getpid()) if comm(pid) == "init"]
+        assert cloud.guests._keeper is not None
+        cloud.guests._keeper.kill()
+        await until(lambda: not cloud.guests.is_running(vm))
+        await until(lambda: not [pid for pid in guests if comm(pid) == "init"])
+        await until(lambda: "the process that kept the guests is gone" in cloud.console(vm))
+        assert "the process that kept the guests is gone" in caplog.text
+        assert (await cloud.run(vm, "exit 1")).exit_code == 0
+
     async def test_two_emulators_do_not_share_a_directory(self, cloud: Cloud, tmp_path: Path) -> None:
         other = Emulator(speed=0, guests=tmp_path / "guests")
         async with other:

@@ -200,8 +200,8 @@ class TestRules:
         assert condition_holds("KernelCommandLine", "whatever")
 
     def test_conditions_are_taken_back(self) -> None:
-        unit = Unit("a", [("Unit", "ConditionPathExists", "/x"), ("Unit", "AssertPathExists", "/y"),
-                          ("Unit", "ConditionVirtualization", ""), ("Unit", "ConditionFileNotEmpty", "/z")])  # fmt: skip
+        lines = [("ConditionPathExists", "/x"), ("AssertPathExists", "/y"), ("ConditionVirtualization", "")]
+        unit = Unit("a", [("Unit", *line) for line in [*lines, ("ConditionFileNotEmpty", "/z")]])
         assert unit.conditions() == [("AssertPathExists", "/y"), ("ConditionFileNotEmpty", "/z")]
 
     def test_what_the_system_brings(self) -> None:
