@@ -60,6 +60,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="run virtual machines for real, with their disks and shares kept here",
     )
     serve.add_argument(
+        "--guests-proxy",
+        type=int,
+        default=0,
+        metavar="PORT",
+        help="port of the HTTP proxy to guests' private addresses",
+    )
+    serve.add_argument(
         "--scenario", type=Path, metavar="FILE", help="begin with the quota, resources, people and faults of this file"
     )
     serve.add_argument("--restore", type=Path, metavar="FILE", help="begin with this snapshot (see `admin snapshot`)")
@@ -98,6 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         tls_names=tuple(options.tls_name or ()),
         http_port=options.http_port,
         guests=options.guests,
+        guests_proxy_port=options.guests_proxy,
     )
     try:
         _begin(emulator, options)
@@ -126,8 +134,8 @@ async def _serve(emulator: Emulator, ready_file: Path | None) -> None:
         loop.add_signal_handler(number, stop.set)
     async with emulator:
         print(f"Azure Resource Manager is emulated at {emulator.url} (speed {emulator.clock.speed:g})", flush=True)
-        if emulator.guests is not None and emulator.guests.reason is not None:
-            print(f"Virtual machines boot without a guest: {emulator.guests.reason}", flush=True)
+        if emulator.guests is not None:
+            print(emulator.guests.summary, flush=True)
         if ready_file is not None:
             _write_atomically(ready_file, json.dumps({"url": emulator.url, "pid": os.getpid()}))
         await stop.wait()
