@@ -12,7 +12,6 @@ import hashlib
 import heapq
 import re
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
@@ -122,8 +121,6 @@ class Engine:
         self.interfere: Callable[[str, ArmPath], None] = lambda _method, _path: None
         # Private addresses allotted by checks of the current request, before their resources are stored.
         self.reserved: set[tuple[str, str]] = set()
-        # Likewise quota that the current request has been granted.
-        self.pending: Counter[str] = Counter()
         self._due: list[tuple[float, int, str]] = []
         self._count = 0
         self.reload()
@@ -211,7 +208,6 @@ class Engine:
         """Answer a request at the moment `now`."""
         self.started = None
         self.reserved.clear()
-        self.pending.clear()
         self.principal = call.principal
         path = call.path
         self._check_api_version(call.api_version)

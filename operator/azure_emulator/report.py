@@ -19,7 +19,7 @@ from rich.table import Table
 from azure_emulator import admin_client
 from azure_emulator.store import STATE_FILE, Store
 
-TOO_MANY, FIRST_ERROR, FIRST_FAULT = 429, 400, 500
+TOO_MANY, FIRST_ERROR = 429, 400
 # An operation that begins within so many emulated seconds of another's end may have waited for it: a client polls.
 PATIENCE_SECONDS = 60.0
 

@@ -106,7 +106,6 @@ def _create(emulator: Emulator, asked: Existing) -> None:
         identity = f"/subscriptions/{first}/{identity}"
     engine.settle()
     engine.reserved.clear()
-    engine.pending.clear()
     path = parse(identity)
     if not path.is_resource or path.type_name.lower() not in engine.types:
         msg = f"{asked.id!r} is no id of a resource that the emulator knows; `azure-emulator types` lists the types"

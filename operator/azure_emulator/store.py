@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -70,6 +70,12 @@ class Resource:
     def location(self) -> str:
         """Region, or an empty string for a resource that has none."""
         return str(self.body.get("location", ""))
+
+    @property
+    def subscription(self) -> str:
+        """Id of the subscription, or an empty string outside of one."""
+        parts = self.id.split("/")
+        return parts[2] if parts[1].lower() == "subscriptions" else ""
 
     @property
     def resource_group(self) -> str:
@@ -138,6 +144,12 @@ class Store:
         self._references: dict[str, set[str]] = {}
         self._addresses: dict[str, dict[str, str]] = {}
         self._allotted: dict[str, list[list[str]]] = {}
+        self._located: dict[tuple[str, str, str], dict[str, None]] = {}
+        self._location: dict[str, tuple[str, str, str]] = {}
+        self._identities: dict[str, dict[str, None]] = {}  # the instances of a scale set share its principal
+        self._identity: dict[str, str] = {}
+        self._usage: dict[tuple[str, str], Counter[str]] = {}
+        self._taken: dict[str, dict[str, int]] = {}
         self._dirty_resources: set[str] = set()
         self._dirty_operations: set[str] = set()
         self._dirty_settings: set[str] = set()
@@ -176,11 +188,12 @@ class Store:
 
     def children(self, parent_id: str, type_name: str | None = None) -> list[Resource]:
         """Resources directly below that id, oldest first; of one type if given."""
-        found = [self.resources[key] for key in self._children.get(parent_id.lower(), ())]
+        below = self._children.get(parent_id.lower(), {})
         if type_name is None:
-            return found
-        wanted = type_name.lower()
-        return [resource for resource in found if resource.type.lower() == wanted]
+            return [self.resources[key] for key in below]
+        # A group may hold tens of thousands, and few of a type: go through the shorter list.
+        shorter, longer = sorted((below, self._by_type.get(type_name.lower(), {})), key=len)
+        return [self.resources[key] for key in shorter if key in longer]
 
     def below(self, ancestor_id: str) -> list[Resource]:
         """All resources below that id, parents before children."""
@@ -193,6 +206,24 @@ class Store:
     def of_type(self, type_name: str) -> list[Resource]:
         """All resources of a type, oldest first."""
         return [self.resources[key] for key in self._by_type.get(type_name.lower(), ())]
+
+    def in_region(self, type_name: str, subscription: str, location: str) -> list[Resource]:
+        """All resources of a type that a subscription has in a region, oldest first."""
+        place = type_name.lower(), subscription.lower(), location
+        return [self.resources[key] for key in self._located.get(place, ())]
+
+    def usage(self, subscription: str, location: str) -> Counter[str]:
+        """What the resources of a subscription in a region take of its quota, as their `internal["quota"]` says."""
+        return self._usage.get((subscription.lower(), location), Counter())
+
+    def with_identity(self) -> list[Resource]:
+        """Resources that have a principal of their own, oldest first."""
+        return [self.resources[key] for key in self._identity]
+
+    def of_principal(self, principal_id: str) -> Resource | None:
+        """The resource whose own identity has that principal."""
+        keys = self._identities.get(principal_id.lower())
+        return self.resources[next(iter(keys))] if keys else None
 
     def referrers(self, resource_id: str) -> list[Resource]:
         """Resources whose bodies name that id, oldest first."""
@@ -223,8 +254,43 @@ class Store:
             for subnet, address in allotted:
                 self._addresses.setdefault(subnet, {})[address] = key
             self._allotted[key] = [list(pair) for pair in allotted]
+        self._index_place(resource, key)
+        self._index_identity(resource, key)
+
+    def _index_place(self, resource: Resource, key: str) -> None:
+        taken: dict[str, int] = resource.internal.get("quota") or {}
+        place = resource.type.lower(), resource.subscription.lower(), resource.location
+        if self._location.get(key) == place and self._taken.get(key, {}) == taken:
+            return
+        self._unindex_place(key)
+        self._location[key] = place
+        self._located.setdefault(place, {})[key] = None
+        if taken:
+            self._taken[key] = dict(taken)
+            self._usage.setdefault(place[1:], Counter()).update(taken)
+
+    def _unindex_place(self, key: str) -> None:
+        place = self._location.pop(key, None)
+        if place is not None:
+            self._located[place].pop(key)
+            self._usage.setdefault(place[1:], Counter()).subtract(self._taken.pop(key, {}))
+
+    def _index_identity(self, resource: Resource, key: str) -> None:
+        identity = resource.body.get("identity")
+        principal = str(identity.get("principalId") or "").lower() if isinstance(identity, dict) else ""
+        if self._identity.get(key, "") == principal:
+            return
+        self._unindex_identity(key)
+        if principal:
+            self._identity[key] = principal
+            self._identities.setdefault(principal, {})[key] = None
+
+    def _unindex_identity(self, key: str) -> None:
+        self._identities.get(self._identity.pop(key, ""), {}).pop(key, None)
 
     def _unindex(self, key: str) -> None:
+        self._unindex_place(key)
+        self._unindex_identity(key)
         for target in self._references.pop(key, set()):
             self._referrers[target].pop(key, None)
         for subnet, address in self._allotted.pop(key, []):

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 SETTING = "secret.signingKey"
 KEY_BITS = 2048
-# azure-identity renews a token when less than 5 minutes are left; real ones for managed identities live 24 h.
-LIFETIME_SECONDS = 24 * 3600
 _PARTS = 3  # header, claims, signature
 
 

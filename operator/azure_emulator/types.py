@@ -215,8 +215,6 @@ class ResourceType:
     etag: str | None = None  # weak (W/"guid"), plain (guid), counter ("1") or None
     if_match: bool = False
     extension: bool = False  # lives on any scope, not only in a resource group
-    listed_in_subscription: bool = True
-    list_query: frozenset[str] = frozenset()
     name_pattern: re.Pattern[str] = NAME
     returns_deleted: bool = False  # a synchronous DELETE answers with what was deleted
     delete_missing: int = 204  # DELETE of what is not there: 204, or 404 where the resource provider says so

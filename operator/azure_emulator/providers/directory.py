@@ -55,21 +55,19 @@ class Entry:
 
 
 def entries(engine: Engine) -> Iterator[Entry]:
-    """Everything in the directory; managed identities come last, because they are looked for in all resources."""
-    for row in _rows(engine):
-        yield _entry(row)
-    for resource in engine.store.of_type(IDENTITY):
-        yield _user_assigned(resource)
-    for resource in list(engine.store.resources.values()):
-        identity = resource.body.get("identity")
-        if isinstance(identity, dict) and identity.get("principalId"):
-            yield _system_assigned(resource)
+    """Everything in the directory, managed identities last."""
+    yield from _registered(engine)
+    for resource in engine.store.with_identity():
+        yield _system_assigned(resource)
 
 
 def by_object_id(engine: Engine, object_id: str) -> Entry | None:
     """The entry of that object id."""
     wanted = object_id.lower()
-    return next((entry for entry in entries(engine) if entry.object_id.lower() == wanted), None)
+    found = engine.store.of_principal(object_id)
+    if found is not None:  # there may be tens of thousands of these, and few of the others
+        return _system_assigned(found)
+    return next((entry for entry in _registered(engine) if entry.object_id.lower() == wanted), None)
 
 
 def by_app_id(engine: Engine, app_id: str) -> Entry | None:
@@ -180,6 +178,14 @@ def _keep(engine: Engine, row: dict[str, Any]) -> Entry:
     others = [old for old in _rows(engine) if not bodies.same(old["objectId"], row["objectId"])]
     engine.store.set(SETTING, [*others, row])
     return _entry(row)
+
+
+def _registered(engine: Engine) -> Iterator[Entry]:
+    """What people made: all but the identities that resources have of their own."""
+    for row in _rows(engine):
+        yield _entry(row)
+    for resource in engine.store.of_type(IDENTITY):
+        yield _user_assigned(resource)
 
 
 def _rows(engine: Engine) -> list[dict[str, Any]]:

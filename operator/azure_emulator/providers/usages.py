@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 from azure_emulator import errors, locations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from azure_emulator.engine import Engine
-    from azure_emulator.store import Resource
     from azure_emulator.types import Call
 
 
@@ -29,17 +26,10 @@ def location_of(call: Call) -> str:
         raise errors.bad_request(
             "NoRegisteredProviderFound",
             f"No registered resource provider found for location '{location}' and API version '{call.api_version}' for "
-            f"type '{'/'.join(call.path.types)}'.",
+            f"type '{'/'.join(call.path.types)}'. The supported locations are "
+            f"'{', '.join(sorted(locations.REGIONS))}'.",
         )
     return location
-
-
-def in_region(engine: Engine, subscription: str, location: str, type_name: str) -> Iterator[Resource]:
-    """What a subscription has of a type in a region."""
-    prefix = f"/subscriptions/{subscription.lower()}/"
-    for resource in engine.store.of_type(type_name):
-        if resource.location == location and resource.key.startswith(prefix):
-            yield resource
 
 
 def row(name: str, localized: str, current: int, allowed: int) -> dict[str, Any]:

@@ -61,3 +61,46 @@ def test_bodies():
     assert bodies.drop(body, "a.nothing.here") is bodies.MISSING
     assert bodies.same({"A": "x", "b": None}, {"A": "X"})
     assert not bodies.same([1], [1, 2])
+
+
+def test_what_is_taken_of_a_quota_is_summed_by_subscription_and_region():
+    store = Store()
+    vm, other = resource(NET, location="west"), resource(f"{NET}2", location="west")
+    elsewhere = resource("/subscriptions/t/resourceGroups/rg/providers/Microsoft.N/nets/net", location="west")
+    for one, cores in ((vm, 4), (other, 2), (elsewhere, 8)):
+        one.internal["quota"] = {"cores": cores}
+        store.save(one)
+    assert store.usage("S", "west")["cores"] == 6
+    vm.internal["quota"] = {"machines": 1}
+    store.save(vm)
+    store.remove(other)
+    assert store.usage("s", "west") == {"cores": 0, "machines": 1}
+    assert store.usage("t", "west")["cores"] == 8
+    assert store.in_region("microsoft.n/NETS", "S", "west") == [vm]
+    assert store.in_region("Microsoft.N/nets", "s", "north") == []
+
+
+def test_a_principal_that_several_share_is_found_as_long_as_one_is_left():
+    store = Store()
+    first, second = resource(NET), resource(f"{NET}2")
+    first.body["identity"], second.body["identity"] = {"principalId": "P"}, {"principalId": "p"}
+    store.save(first)
+    store.save(second)
+    assert store.of_principal("p") == first
+    store.remove(first)
+    assert store.of_principal("P") == second
+    second.body["identity"] = {"type": "None"}
+    store.save(second)
+    assert store.of_principal("p") is None
+    assert store.with_identity() == []
+
+
+def test_children_of_a_type_come_oldest_first_from_whichever_list_is_shorter():
+    store = Store()
+    names = [f"{GROUP}/providers/Microsoft.N/nets/{number}" for number in range(4)]
+    for name in names:
+        store.save(resource(name))
+    store.save(resource(f"{GROUP}/providers/Microsoft.M/others/one", "Microsoft.M/others"))
+    store.save(resource("/subscriptions/s/resourceGroups/other/providers/Microsoft.N/nets/0"))
+    assert [one.id for one in store.children(GROUP, "Microsoft.N/nets")] == names
+    assert [one.name for one in store.children(GROUP, "microsoft.m/OTHERS")] == ["one"]

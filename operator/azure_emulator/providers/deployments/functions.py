@@ -29,7 +29,6 @@ ANY = frozenset({"Null", "Boolean", "Integer", "Float", "String", "Array", "Obje
 STRING, INT, BOOL = frozenset({"String"}), frozenset({"Integer"}), frozenset({"Boolean"})
 ARRAY, OBJECT, LAMBDA = frozenset({"Array"}), frozenset({"Object"}), frozenset({"Lambda"})
 NUMBER = INT | {"Float"}
-SCALAR = STRING | NUMBER | BOOL
 TEXT_OR_ARRAY = STRING | ARRAY
 COLLECTION = STRING | ARRAY | OBJECT
 NULL = frozenset({"Null"})

@@ -19,7 +19,6 @@ from azure_emulator.providers.deployments import hashing, schemas
 from azure_emulator.providers.deployments.language import ExpressionError, member
 from azure_emulator.providers.deployments.scope import Place
 from azure_emulator.providers.deployments.template import (
-    DEPLOYMENTS,
     Item,
     Source,
     Template,
@@ -408,7 +407,6 @@ def _dry_run(request: Request, item: Item, body: dict[str, Any] | None) -> None:
         return
     kind = engine.types[item.type.lower()]
     engine.reserved.clear()
-    engine.pending.clear()
     sent = engine.shapes.conform("PUT", item.type, body)
     engine.change(kind, path, "PUT", sent, engine.find(item.id), {}, item.api_version)
 
@@ -431,8 +429,3 @@ def _not_authorized(request: Request, item: Item) -> str:
         f"'{principal.name or principal.app_id}' with object id '{principal.object_id}' does not have permission to "
         f"perform action '{item.type}/write' at scope '{item.id}'."
     )
-
-
-def is_deployment(type_name: str) -> bool:
-    """Whether a type is that of deployments."""
-    return type_name.lower() == DEPLOYMENTS.lower()

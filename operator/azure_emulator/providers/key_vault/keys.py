@@ -78,7 +78,6 @@ TYPE = ResourceType(
     delete=None,
     location=None,
     has_state=False,
-    listed_in_subscription=False,
     name_pattern=secrets.NAME,
     required=("properties",),
     check=_check,

@@ -269,7 +269,6 @@ TYPE = ResourceType(
     delete=None,
     location=None,
     has_state=False,
-    listed_in_subscription=False,
     name_pattern=NAME,
     required=("properties",),
     write_only=("properties.value",),

@@ -80,5 +80,5 @@ def require_room(engine: Engine, location: str, quota: str, count: int, kind: st
 
 def provisioned(engine: Engine, subscription: str, location: str, but: str = "") -> int:
     """Bytes of all capacity pools of a subscription in a region, but for one of them."""
-    pools = usages.in_region(engine, subscription, location, POOL)
+    pools = engine.store.in_region(POOL, subscription, location)
     return sum(int(pool.properties["size"]) for pool in pools if pool.key != but.lower())

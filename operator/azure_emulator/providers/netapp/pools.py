@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import parse
-from azure_emulator.providers import assigned_identities, usages
+from azure_emulator.providers import assigned_identities
 from azure_emulator.providers.netapp.common import (
     ACCOUNT,
     NAME,
@@ -51,7 +51,7 @@ def _check_account(change: Change) -> None:
     engine, properties = change.engine, change.properties
     assigned_identities.complete(change)
     others = [
-        one for one in usages.in_region(engine, change.subscription, change.body["location"], ACCOUNT)
+        one for one in engine.store.in_region(ACCOUNT, change.subscription, change.body["location"])
         if one.key != change.path.key
     ]  # fmt: skip
     if not change.exists:

@@ -37,9 +37,9 @@ def _usage(engine: Engine, subscription: str, location: str, name: str) -> int |
         case "totalTiBsPerSubscription":
             return provisioned(engine, subscription, location) // TIB
         case "accountsPerSubscription":
-            return sum(1 for _ in usages.in_region(engine, subscription, location, ACCOUNT))
+            return len(engine.store.in_region(ACCOUNT, subscription, location))
         case "totalVolumesPerSubscription":
-            return sum(1 for _ in usages.in_region(engine, subscription, location, VOLUME))
+            return len(engine.store.in_region(VOLUME, subscription, location))
         case "totalCoolAccessVolumesPerSubscription":
             return _count(engine, subscription, location, "coolAccess", value=True)
         case "totalDPVolumesPerSubscription":
@@ -48,7 +48,7 @@ def _usage(engine: Engine, subscription: str, location: str, name: str) -> int |
 
 
 def _count(engine: Engine, subscription: str, location: str, name: str, *, value: object) -> int:
-    volumes = usages.in_region(engine, subscription, location, VOLUME)
+    volumes = engine.store.in_region(VOLUME, subscription, location)
     return sum(1 for volume in volumes if volume.properties.get(name) == value)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors, locations
 from azure_emulator.arm_path import last_name, parent_of, parse
-from azure_emulator.providers import usages
 from azure_emulator.providers.netapp import export_rules
 from azure_emulator.providers.netapp.common import (
     DAY,
@@ -113,7 +112,7 @@ def _check_room(change: Change, pool: Resource) -> None:
     if not change.exists:
         engine, location = change.engine, change.body["location"]
         require_room(engine, location, "volumesPerPool", len(others), "volume")
-        count = sum(1 for _ in usages.in_region(engine, change.subscription, location, VOLUME))
+        count = len(engine.store.in_region(VOLUME, change.subscription, location))
         require_room(engine, location, "totalVolumesPerSubscription", count, "volume")
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from azure_emulator import bodies, errors, locations
+from azure_emulator import bodies
+from azure_emulator.providers import usages
 from azure_emulator.providers.network import names
 from azure_emulator.providers.network.base import refusal
 from azure_emulator.types import Answer, Call, Change, Function
@@ -48,28 +49,29 @@ _COUNTED = {
 
 def limit(engine: Engine, location: str, name: str) -> int:
     """The limit of a quota in a region."""
-    return int(engine.setting("quota", {}).get(f"{location}/{name.lower()}", LIMITS[name][0]))
+    return usages.limit(engine, location, name, LIMITS[name][0])
 
 
 def usage(engine: Engine, subscription: str, location: str) -> Counter[str]:
     """What a subscription has in a region."""
-    prefix = f"/subscriptions/{subscription.lower()}/"
+    counted = {name: len(engine.store.in_region(kind, subscription, location)) for name, kind in _COUNTED.items()}
+    return _addresses(engine, subscription, location) + Counter(counted)
+
+
+def _addresses(engine: Engine, subscription: str, location: str) -> Counter[str]:
+    """Public addresses by sku and by how they are allotted, all of which have limits of their own."""
     used: Counter[str] = Counter()
-    for name, type_name in _COUNTED.items():
-        for resource in engine.store.of_type(type_name):
-            if resource.location != location or not resource.key.startswith(prefix):
-                continue
-            used[name] += 1
-            if type_name == names.PUBLIC_IP:
-                used[BASIC if bodies.get(resource.body, "sku.name") == "Basic" else STANDARD] += 1
-                used[STATIC] += resource.properties.get("publicIPAllocationMethod") == "Static"
+    for address in engine.store.in_region(names.PUBLIC_IP, subscription, location):
+        used[BASIC if bodies.get(address.body, "sku.name") == "Basic" else STANDARD] += 1
+        used[STATIC] += address.properties.get("publicIPAllocationMethod") == "Static"
     return used
 
 
 def require_public_address(change: Change) -> None:
     """Refuse one address more than there may be."""
     engine, location = change.engine, str(change.body["location"])
-    used = usage(engine, change.subscription, location)
+    used = _addresses(engine, change.subscription, location)
+    used[ADDRESSES] = used[STANDARD] + used[BASIC]
     basic = bodies.get(change.body, "sku.name") == "Basic"
     sku, code, noun = (
         (BASIC, "IPv4BasicSkuPublicIpCountLimitReached", "IPv4 Basic SKU public IP addresses")
@@ -91,7 +93,7 @@ def require_public_prefix(change: Change) -> None:
     """Refuse one prefix more than there may be."""
     engine, location = change.engine, str(change.body["location"])
     allowed = limit(engine, location, PREFIXES)
-    if usage(engine, change.subscription, location)[PREFIXES] >= allowed:
+    if len(engine.store.in_region(names.PREFIX, change.subscription, location)) >= allowed:
         raise refusal(
             "PublicIpPrefixCountLimitReached",  # named after that of addresses: an assumption
             f"Cannot create more than {allowed} public IP prefixes for this subscription in this region.",
@@ -99,20 +101,11 @@ def require_public_prefix(change: Change) -> None:
 
 
 def _list(call: Call) -> Answer:
-    location = locations.normalise(call.path.names[0])
-    if location not in locations.REGIONS:
-        raise errors.bad_request(
-            "NoRegisteredProviderFound",
-            f"No registered resource provider found for location '{location}' and API version '{call.api_version}' for "
-            "type 'locations/usages'.",
-        )
+    location = usages.location_of(call)
     used = usage(call.engine, call.subscription, location)
     head = f"/subscriptions/{call.subscription}/providers/Microsoft.Network/locations/{location}/usages"
     value = [
-        {
-            "id": f"{head}/{name}", "unit": "Count", "currentValue": used[name],
-            "limit": limit(call.engine, location, name), "name": {"value": name, "localizedValue": shown},
-        }
+        {"id": f"{head}/{name}", **usages.row(name, shown, used[name], limit(call.engine, location, name))}
         for name, (_, shown) in LIMITS.items()
     ]  # fmt: skip
     return Answer(200, {"value": value})

@@ -15,12 +15,9 @@ POLICY_IN_USE = "InUseServiceEndpointPolicyCannotBeDeleted"
 
 
 def _check_watcher(change: Change) -> None:
-    location = change.body.get("location")
-    for other in change.engine.store.of_type(WATCHER):
-        same_place = other.location == location and other.key.startswith(
-            f"/subscriptions/{change.subscription.lower()}/"
-        )
-        if same_place and other.key != change.path.key:
+    location = str(change.body["location"])
+    for other in change.engine.store.in_region(WATCHER, change.subscription, location):
+        if other.key != change.path.key:
             raise refusal(
                 SECOND_WATCHER,
                 f"Cannot create more than 1 network watchers for this subscription in this region: {other.id}.",

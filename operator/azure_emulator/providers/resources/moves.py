@@ -86,17 +86,14 @@ def _movable(engine: Engine, group: Resource, target: Resource, resource_id: str
 
 def _check_dependents(engine: Engine, moved: list[Resource]) -> None:
     keys = {resource.key for resource in moved}
+    concerned = {one.key: one for resource in moved for one in (resource, *engine.store.referrers(resource.id))}
     missing: list[str] = []
-    for machine in engine.store.of_type("Microsoft.Compute/virtualMachines"):
-        parts = [
-            part
-            for kind in TOGETHER[machine.type.lower()]
-            for part in engine.store.of_type(kind)
-            if machine in engine.store.referrers(part.id)
-        ]
-        together = {machine.key, *(part.key for part in parts)}
-        if together & keys:
-            missing.extend(sorted(together - keys))
+    for machine in concerned.values():
+        kinds = TOGETHER.get(machine.type.lower())
+        if kinds is not None:
+            named = (engine.store.get(key) for key in engine.store.references(machine.id))
+            parts = {one.key for one in named if one is not None and one.type.lower() in kinds}
+            missing.extend(sorted({machine.key, *parts} - keys))
     if missing:
         raise errors.ArmError(
             errors.CONFLICT,

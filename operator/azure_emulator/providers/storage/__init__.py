@@ -27,7 +27,7 @@ def _check_name(call: Call) -> Answer:
 
 def _list_usages(call: Call) -> Answer:
     location = usages.location_of(call)
-    count = sum(1 for _ in usages.in_region(call.engine, call.subscription, location, ACCOUNT))
+    count = len(call.engine.store.in_region(ACCOUNT, call.subscription, location))
     allowed = usages.limit(call.engine, location, accounts.USAGE, accounts.ACCOUNTS_PER_REGION)
     return Answer(200, {"value": [usages.row(accounts.USAGE, "Storage Accounts", count, allowed)]})
 

@@ -105,7 +105,7 @@ def _taken(name: str) -> errors.ArmError:
 
 def _check_count(change: Change) -> None:
     location = change.body["location"]
-    count = sum(1 for _ in usages.in_region(change.engine, change.subscription, location, ACCOUNT))
+    count = len(change.engine.store.in_region(ACCOUNT, change.subscription, location))
     allowed = usages.limit(change.engine, location, USAGE, ACCOUNTS_PER_REGION)
     if count >= allowed:
         raise errors.conflict(

@@ -98,7 +98,7 @@ def take_addresses(engine: Engine, subnet: Resource, resource_id: str, count: in
 
 def require_quota(engine: Engine, subscription: str, location: str) -> None:
     """Refuse one file system more than the quota allows."""
-    used = sum(1 for _ in usages.in_region(engine, subscription, location, FILE_SYSTEM))
+    used = len(engine.store.in_region(FILE_SYSTEM, subscription, location))
     allowed = usages.limit(engine, location, USAGE, FILE_SYSTEMS)
     if used >= allowed:
         raise errors.conflict(

@@ -51,7 +51,7 @@ def _check_subnet(call: Call) -> Answer:
 
 def _usages(call: Call) -> Answer:
     location = usages.location_of(call)
-    used = sum(1 for _ in usages.in_region(call.engine, call.subscription, location, FILE_SYSTEM))
+    used = len(call.engine.store.in_region(FILE_SYSTEM, call.subscription, location))
     allowed = usages.limit(call.engine, location, USAGE, FILE_SYSTEMS)
     return Answer(200, {"value": [usages.row(USAGE, "AML File Systems", used, allowed)]})
 
