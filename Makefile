@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo demo-down test test-fast lint format generate check-generated bench bench-emulator clean
+.PHONY: help setup demo demo-down test test-fast test-az test-ansible test-go-sdk lint format generate check-generated bench bench-emulator clean
 
 help: ## list these tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,10 +34,30 @@ demo-down: $(STAMP) ## end what `make demo KEEP=1` left running
 test: $(STAMP) ## run all tests, those with a real API server too
 	@tests/system-packages.sh
 	@$(BIN)/python -m local_cluster binaries
-	@$(BIN)/pytest
+	@$(BIN)/pytest -m "not clients"
 
 test-fast: $(STAMP) ## run the tests that need no API server
-	@$(BIN)/pytest -m "not cluster"
+	@$(BIN)/pytest -m "not cluster and not clients"
+
+# Clients that none of us wrote, each in an environment of its own (locked, with hashes) beside ours.
+.state/%-venv/.installed: tests/clients/%/requirements.lock
+	@echo "Installing $* into .state/$*-venv: up to 2 GB, a minute or two"
+	@$(PYTHON) -m venv .state/$*-venv
+	@.state/$*-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+.state/go-sdk/life: tests/clients/go/life.go tests/clients/go/go.mod tests/clients/go/go.sum
+	@echo "Building with Terraform's Azure SDK into .state/go-sdk: a minute or two"
+	@cd tests/clients/go && go build -o ../../../$@ .
+
+test-az: $(STAMP) .state/az-venv/.installed ## run the az command line against the emulator
+	@$(BIN)/pytest tests/clients/az
+
+test-ansible: $(STAMP) .state/ansible-venv/.installed ## run a playbook of azure.azcollection against the emulator
+	@$(BIN)/pytest tests/clients/ansible
+
+test-go-sdk: $(STAMP) .state/go-sdk/life ## run the SDK below Terraform's azurerm provider against the emulator
+	@$(BIN)/pytest tests/clients/go
 
 lint: $(STAMP) ## ruff, mypy, import directions, helm lint, and whether generated files are in step
 	@$(BIN)/ruff check --quiet
