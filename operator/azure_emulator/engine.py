@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from azure_emulator import bodies, errors, rules
 from azure_emulator.arm_path import RESOURCE_GROUP, RESOURCES, ArmPath, parse
@@ -222,7 +221,7 @@ class Engine:
         if function is None and not path.names and path.types:
             function = self.functions.get((call.method, f"*/{path.types[-1].lower()}"))
         if function is not None:
-            self._require_group(path)
+            self.require_group(path)
             answer = function(call)
             if answer is not None:
                 return answer
@@ -303,7 +302,7 @@ class Engine:
     def require(self, path: ArmPath, kind: ResourceType | None = None) -> Resource:
         """The resource of that path, or ARM's 404."""
         kind = kind or self.types[path.type_name.lower()]
-        self._require_group(path)
+        self.require_group(path)
         found = self.find(path.text)
         if found is not None:
             return found
@@ -356,7 +355,7 @@ class Engine:
 
     def _list(self, call: Call, kind: ResourceType) -> Answer:
         path = call.path
-        self._require_group(path)
+        self.require_group(path)
         if kind.parent is not None and self.find(path.parent) is None:
             raise errors.nested_not_found("/".join(path.names))
         whole_subscription = path.resource_group is None and kind.parent is None and not kind.extension
@@ -383,8 +382,7 @@ class Engine:
         shown = found[start : start + size]
         body: dict[str, Any] = {"value": [self.view(resource, call.query) for resource in shown]}
         if start + size < len(found) and "$top" not in call.query:
-            query = {**call.query, "$skiptoken": str(start + size)}
-            body["nextLink"] = f"{call.base_url}{quote(call.path.text)}?{urlencode(query)}"
+            body["nextLink"] = rules.next_link(call, start + size)
         return Answer(200, body)
 
     # -- writing -----------------------------------------------------------------------------------------------------
@@ -409,7 +407,7 @@ class Engine:
     def _open_for_write(self, call: Call, kind: ResourceType) -> Resource | None:
         """What is there now, after the checks that need no body."""
         path = call.path
-        self._require_group(path, write=True)
+        self.require_group(path, write=True)
         if not kind.name_pattern.match(path.name):
             raise errors.bad_request(
                 "InvalidResourceName",
@@ -594,7 +592,7 @@ class Engine:
 
     def _delete(self, call: Call, kind: ResourceType) -> Answer:
         if kind.name != RESOURCE_GROUP:
-            self._require_group(call.path)
+            self.require_group(call.path)
         resource = self.store.get(call.path.text)
         if resource is None:
             if kind.name == RESOURCE_GROUP:
@@ -816,7 +814,7 @@ class Engine:
 
     # -- rules -------------------------------------------------------------------------------------------------------
 
-    def _require_group(self, path: ArmPath, *, write: bool = False) -> None:
+    def require_group(self, path: ArmPath, *, write: bool = False) -> None:
         """The resource group of a path must be there, and not on its way out when something is written."""
         if path.resource_group is None:
             return

@@ -128,7 +128,7 @@ class Login:
     def _identity(self, request: web.Request, query: Mapping[str, str]) -> Entry:
         """The identity that is asked for; LookupError says as IMDS does why there is none."""
         engine = self._emulator.engine
-        vm = self.vm_of(request)
+        vm = asking_vm(self._emulator, request)
         names = ("client_id", "clientid", "object_id", "principal_id", "msi_res_id", "mi_res_id")
         wanted = next((query[name].lower() for name in names if query.get(name)), None)
         if vm is None:
@@ -151,10 +151,6 @@ class Login:
             msg = "Identity not found"
             raise LookupError(msg)
         return found[0]
-
-    def vm_of(self, request: web.Request) -> Resource | None:
-        """The virtual machine that a request to IMDS comes from, None if nobody says."""
-        return asking_vm(self._emulator, request)
 
     # -- Entra ID ----------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from azure_emulator import bodies, errors, locations
 from azure_emulator.arm_path import RESOURCE_GROUP, ArmPath
@@ -198,6 +199,12 @@ def whole_number(query: Mapping[str, str], name: str, default: int) -> int:
             f"Invalid {name} '{text}' specified in the query string.",
         )
     return int(text)
+
+
+def next_link(call: Call, start: int) -> str:
+    """Where a client finds the rest of a list, from that place on."""
+    query = {**call.query, "$skiptoken": str(start)}
+    return f"{call.base_url}{quote(call.path.text)}?{urlencode(query)}"
 
 
 def check_tags(body: dict[str, Any]) -> None:

@@ -234,8 +234,7 @@ def _list_requests(call: Call) -> Answer:
     size = rules.whole_number(call.query, "$top", len(found))
     shown: dict[str, Any] = {"value": [_request(call, row) for row in found[start : start + size]]}
     if start + size < len(found):
-        query = f"api-version={call.api_version}&$top={size}&$skiptoken={start + size}"
-        shown["nextLink"] = f"{call.base_url}{call.path.text}?{query}"
+        shown["nextLink"] = rules.next_link(call, start + size)
     return Answer(200, shown)
 
 

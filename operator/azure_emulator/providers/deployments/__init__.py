@@ -60,7 +60,7 @@ def _create(call: Call) -> Answer | None:
         return None
     engine = call.engine
     existing = engine.store.get(call.path.text)
-    _refuse_in_deletion(call)
+    engine.require_group(call.path, write=True)
     _refuse_active(engine, existing)
     nested = not call.base_url  # asked from within: by a running deployment, which has been checked as a whole
     request = prepare(engine, call.principal, call.path, call.body, call.api_version, depth=int(nested))
@@ -89,15 +89,6 @@ def _create(call: Call) -> Answer | None:
     resource, operation = engine.apply(change, existing)
     headers = follow(engine, call.base_url, call.api_version, KIND, operation, "PUT") if operation is not None else {}
     return Answer(201 if existing is None else 200, engine.view(resource), headers)
-
-
-def _refuse_in_deletion(call: Call) -> None:
-    group = call.engine.store.get(call.path.scope) if call.path.resource_group is not None else None
-    if group is not None and group.state == "Deleting":
-        raise errors.conflict(
-            "ResourceGroupBeingDeleted",
-            f"The resource group '{group.name}' is in deprovisioning state and cannot perform this operation.",
-        )
 
 
 def _refuse_active(engine: Engine, existing: Resource | None) -> None:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 from azure_emulator import errors, rules
 from azure_emulator.arm_path import ArmPath, parse
@@ -95,8 +94,7 @@ def events(call: Call) -> Answer:
     shown = [_selected(event, selected) for event in found[start : start + PAGE]]
     body: dict[str, Any] = {"value": shown}
     if start + PAGE < len(found):
-        query = urlencode({**call.query, "$skiptoken": str(start + PAGE)})
-        body["nextLink"] = f"{call.base_url}{quote(call.path.text)}?{query}"
+        body["nextLink"] = rules.next_link(call, start + PAGE)
     return Answer(200, body)
 
 

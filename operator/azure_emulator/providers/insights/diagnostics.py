@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from azure_emulator import errors
 from azure_emulator.arm_path import parse
 from azure_emulator.providers import checks
-from azure_emulator.providers.insights.names import CATEGORIES, DIAGNOSTICS
+from azure_emulator.providers.insights.names import ACTIVITY_CATEGORIES, CATEGORIES, DIAGNOSTICS
 from azure_emulator.providers.protocols import SYNCHRONOUS
 from azure_emulator.types import Answer, ResourceType, Verb
 
@@ -24,9 +24,7 @@ SETTINGS_ALLOWED = 5  # per resource (azure-docs, diagnostic settings)
 # Categories of logs and of metrics by type.
 _ALL, _STORAGE = ("AllMetrics",), ("Transaction", "Capacity", "AllMetrics")
 KNOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "microsoft.resources/subscriptions": (
-        ("Administrative", "Security", "ServiceHealth", "Alert", "Recommendation", "Policy", "Autoscale",
-         "ResourceHealth"), ()),
+    "microsoft.resources/subscriptions": (ACTIVITY_CATEGORIES, ()),
     "microsoft.keyvault/vaults": (("AuditEvent", "AzurePolicyEvaluationDetails"), _ALL),
     "microsoft.network/networksecuritygroups": (("NetworkSecurityGroupEvent", "NetworkSecurityGroupRuleCounter"), ()),
     "microsoft.network/virtualnetworks": (("VMProtectionAlerts",), _ALL),

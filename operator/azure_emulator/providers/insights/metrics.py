@@ -6,6 +6,7 @@ from typing import Any
 
 from azure_emulator import errors
 from azure_emulator.arm_path import parse
+from azure_emulator.providers.insights.names import ACTIVITY_CATEGORIES
 from azure_emulator.types import Answer, Call
 
 # Name, unit and primary aggregation of the metrics that HPC dashboards and alerts name most.
@@ -42,8 +43,6 @@ METRICS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }  # fmt: skip
 _AGGREGATIONS = ["None", "Average", "Minimum", "Maximum", "Total", "Count"]
 _GRAINS = ("PT1M", "PT5M", "PT15M", "PT30M", "PT1H", "PT6H", "PT12H", "P1D")
-CATEGORIES = ("Administrative", "Security", "ServiceHealth", "Alert", "Recommendation", "Policy", "Autoscale",
-              "ResourceHealth")  # fmt: skip
 
 
 def definitions(call: Call) -> Answer:
@@ -115,7 +114,7 @@ def _metrics_of(call: Call) -> tuple[str, tuple[tuple[str, str, str], ...]]:
 def event_categories(call: Call) -> Answer:
     """GET eventcategories: those of the activity log."""
     del call
-    return Answer(200, {"value": [{"value": name, "localizedValue": name} for name in CATEGORIES]})
+    return Answer(200, {"value": [{"value": name, "localizedValue": name} for name in ACTIVITY_CATEGORIES]})
 
 
 FUNCTIONS = {

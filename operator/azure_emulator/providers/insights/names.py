@@ -1,4 +1,4 @@
-"""Names of the types of Microsoft.Insights, for the modules of this package and for those who refer to them."""
+"""Names of the types of Microsoft.Insights and of the activity log's categories, for whoever refers to them."""
 
 ENDPOINT = "Microsoft.Insights/dataCollectionEndpoints"
 RULE = "Microsoft.Insights/dataCollectionRules"
@@ -12,3 +12,7 @@ DIAGNOSTICS = "Microsoft.Insights/diagnosticSettings"
 CATEGORIES = "Microsoft.Insights/diagnosticSettingsCategories"
 COMPONENT = "Microsoft.Insights/components"
 EVENTS = "Microsoft.Insights/eventtypes/values"
+
+# What the events of the activity log are about.
+ACTIVITY_CATEGORIES = ("Administrative", "Security", "ServiceHealth", "Alert", "Recommendation", "Policy", "Autoscale",
+                       "ResourceHealth")  # fmt: skip

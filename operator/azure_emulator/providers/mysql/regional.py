@@ -5,8 +5,11 @@ from __future__ import annotations
 from azure_emulator import bodies
 from azure_emulator.arm_path import parse
 from azure_emulator.providers import usages
+from azure_emulator.providers.global_names import is_taken
 from azure_emulator.providers.mysql import skus
 from azure_emulator.providers.mysql.common import NAME, PRIVATE_SUFFIX, SERVER, bad_parameter
+from azure_emulator.providers.network import is_delegated
+from azure_emulator.providers.network.names import SUBNET
 from azure_emulator.types import Answer, Call, Function
 
 _LOCATIONS = "Microsoft.DBforMySQL/locations"
@@ -26,9 +29,7 @@ def _check_name(call: Call) -> Answer:
     if not NAME.match(name):
         message = "The server name must be 3 to 63 lower-case letters, digits and hyphens."
         return Answer(200, {"nameAvailable": False, "reason": "InvalidName", "message": message})
-    engine = call.engine
-    taken = name in engine.setting("takenNames", [])
-    if taken or any(server.name.lower() == name for server in engine.store.of_type(SERVER)):
+    if is_taken(call.engine, SERVER, name):
         message = "Specified server name is already used."
         return Answer(200, {"nameAvailable": False, "reason": "AlreadyExists", "message": message})
     return Answer(200, {"nameAvailable": True, "message": ""})
@@ -44,12 +45,11 @@ def _subnet_usage(call: Call) -> Answer:
     vnet = engine.store.get(str(bodies.get(call.body or {}, "virtualNetworkResourceId") or ""))
     if vnet is None:
         raise bad_parameter("virtualNetworkResourceId")
-    rows = []
-    for subnet in engine.store.children(vnet.id):
-        services = [str(bodies.get(one, "properties.serviceName", "")).lower()
-                    for one in subnet.properties.get("delegations") or []]  # fmt: skip
-        if SERVER.lower() in services:
-            rows.append({"subnetName": subnet.name, "usage": len(engine.store.addresses(subnet.id))})
+    rows = [
+        {"subnetName": subnet.name, "usage": len(engine.store.addresses(subnet.id))}
+        for subnet in engine.store.children(vnet.id, SUBNET)
+        if is_delegated(subnet, SERVER)
+    ]
     return Answer(200, {
         "location": location, "subscriptionId": parse(vnet.id).subscription, "delegatedSubnetsUsage": rows,
     })  # fmt: skip

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from azure_emulator import bodies, errors, locations
 from azure_emulator.arm_path import last_name, parent_of, parse
 from azure_emulator.providers import assigned_identities, private_links
+from azure_emulator.providers.global_names import is_taken
 from azure_emulator.providers.mysql import children
 from azure_emulator.providers.mysql.common import (
     BACKUP,
@@ -34,7 +35,7 @@ from azure_emulator.providers.mysql.skus import (
     VERSIONS,
     Sku,
 )
-from azure_emulator.providers.network import addresses, links, private_dns, provisioned_subnet
+from azure_emulator.providers.network import addresses, is_delegated, links, private_dns, provisioned_subnet
 from azure_emulator.providers.protocols import MYSQL
 from azure_emulator.types import Action, Answer, Call, Change, Patch, ResourceType, Verb
 
@@ -95,9 +96,7 @@ def _create_mode(change: Change) -> str:
 
 
 def _check_name(change: Change) -> None:
-    name = change.path.name.lower()
-    taken = name in change.engine.setting("takenNames", [])
-    if taken or any(server.name.lower() == name for server in change.engine.store.of_type(SERVER)):
+    if is_taken(change.engine, SERVER, change.path.name):
         raise errors.conflict("ServerNameAlreadyExists", "Specified server name is already used.")
 
 
@@ -263,9 +262,7 @@ def _check_network(change: Change) -> None:
 def _move_in(change: Change, subnet_id: str) -> None:
     engine = change.engine
     subnet = provisioned_subnet(change, subnet_id)
-    services = [str(bodies.get(one, "properties.serviceName", "")).lower()
-                for one in subnet.properties.get("delegations") or []]  # fmt: skip
-    if SERVER.lower() not in services:
+    if not is_delegated(subnet, SERVER):
         raise errors.bad_request(BAD_SUBNET, f"The subnet {subnet.id} must be delegated to {SERVER}.")
     vnet = engine.store.get(parent_of(subnet.id))
     if vnet is not None and vnet.location != change.body["location"]:

@@ -26,7 +26,7 @@ from azure_emulator.providers.netapp.common import (
     require_room,
 )
 from azure_emulator.providers.netapp.pools import too_small
-from azure_emulator.providers.network import addresses, links
+from azure_emulator.providers.network import addresses, is_delegated, links
 from azure_emulator.providers.protocols import NETAPP
 from azure_emulator.store import Resource
 from azure_emulator.types import Action, Answer, Call, Change, Patch, ResourceType, Verb
@@ -227,10 +227,7 @@ def _check_subnet(change: Change) -> Resource:
     subnet = change.engine.store.get(subnet_id)
     if subnet is None:
         raise errors.invalid_reference(subnet_id, change.id)
-    services = [
-        str(bodies.get(one, "properties.serviceName", "")) for one in subnet.properties.get("delegations") or []
-    ]
-    if DELEGATION.lower() not in [service.lower() for service in services]:
+    if not is_delegated(subnet, DELEGATION):
         raise errors.bad_request(
             BAD_SUBNET,
             f"The subnet {subnet.id} of volume {change.path.name} must be delegated to {DELEGATION}.",

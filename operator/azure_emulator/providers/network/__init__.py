@@ -1,7 +1,7 @@
 """Microsoft.Network, put together: one module for each subject.
 
-Only the list of what there is, and what other providers use of it: `addresses` and `provisioned_subnet` for what is put
-into a subnet, `links` for services that hold one.
+Only the list of what there is, and what other providers use of it: `addresses`, `provisioned_subnet` and `is_delegated`
+for what is put into a subnet, `links` for services that hold one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from azure_emulator.providers.network import (
     watchers,
 )
 from azure_emulator.providers.network.base import sparing_tags
-from azure_emulator.providers.network.subnets import provisioned_subnet
+from azure_emulator.providers.network.subnets import is_delegated, provisioned_subnet
 from azure_emulator.providers.protocols import DNS_RESOLVER, NETWORK, PRIVATE_DNS, operation_functions
 from azure_emulator.types import Provider
 
@@ -74,4 +74,4 @@ PROVIDER = Provider(
     timers=links.TIMERS,
 )
 
-__all__ = ["PROVIDER", "addresses", "links", "provisioned_subnet"]
+__all__ = ["PROVIDER", "addresses", "is_delegated", "links", "provisioned_subnet"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,22 @@ def in_use(noun: str, code: str, *types: str, more: str = "aka.ms/deletensg") ->
         f"delete the {noun}, remove the association with the resource(s). To learn how to do this, see {more}."
     )
     return tuple(Hold(by=name, code=code, message=message) for name in types)
+
+
+def refuse_with(child_type: str) -> Callable[[Engine, Resource, Mapping[str, str]], None]:
+    """The refusal, of the two DNS services, to delete what has children of a type."""
+
+    def check(engine: Engine, resource: Resource, query: Mapping[str, str]) -> None:
+        del query
+        found = engine.store.children(resource.id, child_type)
+        if found:
+            raise errors.conflict(
+                "CannotDeleteResource",
+                "Cannot delete resource while nested resources exist. Some existing nested resource IDs include: "
+                f"'{found[0].id}'. Please delete all nested resources before deleting this resource.",
+            )
+
+    return check
 
 
 def with_guid(change: Change) -> None:

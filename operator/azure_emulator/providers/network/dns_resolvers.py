@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import parse
 from azure_emulator.providers.network import addresses, links, subnets
-from azure_emulator.providers.network.base import in_region, provisioned, with_guid
+from azure_emulator.providers.network.base import in_region, provisioned, refuse_with, with_guid
 from azure_emulator.providers.network.delegations import ACTIONS
 from azure_emulator.providers.network.names import (
     FORWARDING_RULE,
@@ -162,17 +162,6 @@ def _check_ruleset(change: Change) -> None:
     with_guid(change)
 
 
-def _refuse_linked(engine: Engine, ruleset: Resource, query: Mapping[str, str]) -> None:
-    del query
-    found = engine.store.children(ruleset.id, RULESET_LINK)
-    if found:
-        raise errors.conflict(
-            "CannotDeleteResource",
-            "Cannot delete resource while nested resources exist. Some existing nested resource IDs include: "
-            f"'{found[0].id}'. Please delete all nested resources before deleting this resource.",
-        )
-
-
 def _check_rule(change: Change) -> None:
     properties = change.properties
     if not _DOMAIN.match(str(properties["domainName"])):
@@ -292,7 +281,7 @@ TYPES = (
         read_only=("properties.resourceGuid",),
         delete_first=30,
         check=_check_ruleset,
-        check_delete=_refuse_linked,
+        check_delete=refuse_with(RULESET_LINK),
         depth="needs outbound endpoints of its region, refuses deletion while linked",
     ),
     replace(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import errors
 from azure_emulator.arm_path import parse
+from azure_emulator.providers.network.base import refuse_with
 from azure_emulator.providers.network.names import VNET
 from azure_emulator.providers.protocols import PRIVATE_DNS, SYNCHRONOUS
 from azure_emulator.types import Answer, Call, Change, Function, Patch, ResourceType, Verb
@@ -53,16 +54,6 @@ def _view_zone(engine: Engine, zone: Resource, shown: dict[str, Any], query: Map
         "numberOfRecordSets": len(engine.store.children(zone.id)) - len(links),
         "numberOfVirtualNetworkLinks": len(links), "numberOfVirtualNetworkLinksWithRegistration": len(registering),
     }  # fmt: skip
-
-
-def _refuse_linked_zone(engine: Engine, zone: Resource, query: Mapping[str, str]) -> None:  # noqa: ARG001 (a hook)
-    if engine.store.children(zone.id, LINK):
-        raise errors.conflict(
-            "CannotDeleteResource",
-            "Cannot delete resource while nested resources exist. Some existing nested resource IDs include: "
-            f"'{engine.store.children(zone.id, LINK)[0].id}'. Please delete all nested resources before deleting this "
-            "resource.",
-        )
 
 
 def _check_link(change: Change) -> None:
@@ -235,7 +226,7 @@ TYPES = (
         linked_action="join/action",
         delete_first=60,
         accepted=_zone_accepted,
-        check_delete=_refuse_linked_zone,
+        check_delete=refuse_with(LINK),
         view=_view_zone,
         depth="counts, SOA record, refuses deletion while linked",
     ),

@@ -270,6 +270,11 @@ def services(properties: Mapping[str, Any]) -> set[str]:
     return {str(bodies.get(delegation, "properties.serviceName", "")) for delegation in found}
 
 
+def is_delegated(subnet: Resource, service: str) -> bool:
+    """Whether a subnet is delegated to a service, such as Microsoft.NetApp/volumes."""
+    return service.lower() in {one.lower() for one in services(subnet.properties)}
+
+
 # -- what is in a subnet ---------------------------------------------------------------------------------------------
 
 

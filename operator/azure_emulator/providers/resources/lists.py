@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 from azure_emulator import bodies, errors, rules
 from azure_emulator.arm_path import RESOURCE_GROUP
@@ -106,8 +105,7 @@ def resources(call: Call) -> Answer:
         document.pop("tags", None)
     body: dict[str, Any] = {"value": shown}
     if start + size < len(found):
-        query = urlencode({**call.query, "$skiptoken": str(start + size)})
-        body["nextLink"] = f"{call.base_url}{quote(call.path.text)}?{query}"
+        body["nextLink"] = rules.next_link(call, start + size)
     return Answer(200, body)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from azure_emulator.providers import private_links, usages
+from azure_emulator.providers.global_names import is_taken
 from azure_emulator.providers.protocols import STORAGE, operation_functions
 from azure_emulator.providers.storage import accounts, blobs, files, others, skus
 from azure_emulator.providers.storage.names import ACCOUNT, CONTAINER, invalid_account_name
@@ -17,9 +18,7 @@ def _check_name(call: Call) -> Answer:
     message = invalid_account_name(name)
     if message is not None:
         return Answer(200, {"nameAvailable": False, "reason": "AccountNameInvalid", "message": message})
-    engine = call.engine
-    taken = name in engine.setting("takenNames", accounts.TAKEN_NAMES)
-    if taken or any(account.name == name for account in engine.store.of_type(ACCOUNT)):
+    if is_taken(call.engine, ACCOUNT, name):
         message = f"The storage account named {name} is already taken."
         return Answer(200, {"nameAvailable": False, "reason": "AlreadyExists", "message": message})
     return Answer(200, {"nameAvailable": True})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import last_name, parent_of, parse
 from azure_emulator.providers import assigned_identities, private_links, usages
+from azure_emulator.providers.global_names import is_taken
 from azure_emulator.providers.protocols import STORAGE
 from azure_emulator.providers.storage import keys, skus
 from azure_emulator.providers.storage.names import (
@@ -32,9 +33,6 @@ ACCOUNTS_PER_REGION = 250
 USAGE = "StorageAccounts"
 # Where accounts are reached. Setting `storageSuffix`: an emulator that is registered as a cloud of its own has another.
 SUFFIX = "core.windows.net"
-# Names that somebody outside of the emulated subscriptions has, for every type whose names are global.
-# Setting `takenNames`.
-TAKEN_NAMES: tuple[str, ...] = ()
 # Creation only: absent from the model of PATCH.
 _CREATION_ONLY = ("properties.isHnsEnabled", "properties.isNfsV3Enabled",
                   "properties.encryption.requireInfrastructureEncryption")  # fmt: skip
@@ -93,14 +91,8 @@ def _check_name(change: Change) -> None:
                 "StorageAccountInAnotherResourceGroup",
                 f"The account {name} is already in another resource group in this subscription.",
             )
-        if other.name == name:
-            raise _taken(name)
-    if name in change.engine.setting("takenNames", TAKEN_NAMES):
-        raise _taken(name)
-
-
-def _taken(name: str) -> errors.ArmError:
-    return errors.conflict("StorageAccountAlreadyTaken", f"The storage account named {name} is already taken.")
+    if is_taken(change.engine, ACCOUNT, name):
+        raise errors.conflict("StorageAccountAlreadyTaken", f"The storage account named {name} is already taken.")
 
 
 def _check_count(change: Change) -> None:

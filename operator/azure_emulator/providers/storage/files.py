@@ -23,7 +23,7 @@ from azure_emulator.providers.storage.blobs import (
     list_service,
     service_defaults,
 )
-from azure_emulator.providers.storage.names import DEFAULT, FILE_SERVICE, SHARE, SHARE_NAME
+from azure_emulator.providers.storage.names import DEFAULT, FILE_SERVICE, SERVICES, SHARE, SHARE_NAME
 from azure_emulator.types import Answer, Call, Change, Function, Patch, ResourceType, Verb
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _refused() -> errors.ArmError:
 
 def _check(change: Change) -> None:
     account, properties = account_of(change.engine, change.id), change.properties
-    if "file" not in _services(account):
+    if "file" not in SERVICES[account.body["kind"]]:
         raise _refused()
     limits = limits_of(account)
     properties.setdefault("shareQuota", DEFAULT_QUOTA)
@@ -93,10 +93,6 @@ def _check(change: Change) -> None:
     else:
         properties.update(leaseStatus="unlocked", leaseState="available", accessTierChangeTime=None)
     properties["lastModifiedTime"] = change.engine.clock.iso(change.engine.now)
-
-
-def _services(account: Resource) -> tuple[str, ...]:
-    return ("file",) if account.body["kind"] in ("Storage", "StorageV2", "FileStorage") else ()
 
 
 def _check_range(value: object, allowed: tuple[int, int]) -> None:

@@ -28,9 +28,12 @@ _VERSION = "2015-04-05"
 
 def key_of(engine: Engine, account: Resource, name: str) -> str:
     """The present value of a key, in base64."""
-    turn = int(account.internal.get("renewals", {}).get(name, 0))
-    digest = hashlib.sha512(f"{engine.seed}|{account.key}|{name}|{turn}".encode()).digest()
-    return base64.b64encode(digest).decode()
+    return secret_of(engine, account, name, int(account.internal.get("renewals", {}).get(name, 0)))
+
+
+def secret_of(engine: Engine, resource: Resource, name: str, turn: int) -> str:
+    """A secret that depends on the seed, on whose it is, and on how often it was renewed; in base64."""
+    return base64.b64encode(hashlib.sha512(f"{engine.seed}|{resource.key}|{name}|{turn}".encode()).digest()).decode()
 
 
 def list_keys(call: Call, account: Resource) -> dict[str, Any]:

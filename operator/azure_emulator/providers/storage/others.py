@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import errors
 from azure_emulator.providers.protocols import SYNCHRONOUS
+from azure_emulator.providers.storage import keys
 from azure_emulator.providers.storage.blobs import account_of, list_service
 from azure_emulator.providers.storage.names import (
     DEFAULT,
@@ -52,9 +52,7 @@ def _check_user(change: Change) -> None:
 
 
 def _secret(call: Call, user: Resource, purpose: str) -> str:
-    turn = int(user.internal.get("passwords", 0))
-    digest = hashlib.sha256(f"{call.engine.seed}|{user.key}|{purpose}|{turn}".encode()).digest()
-    return base64.b64encode(digest).decode()
+    return keys.secret_of(call.engine, user, purpose, int(user.internal.get("passwords", 0)))
 
 
 def _user_keys(call: Call, user: Resource) -> dict[str, Any]:
