@@ -7,12 +7,12 @@ known in azure_emulator.rights; who somebody is, in directory.py.
 from __future__ import annotations
 
 import re
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import parse
-from azure_emulator.providers import directory
+from azure_emulator.providers import checks, directory
+from azure_emulator.providers.management_groups import is_within
 from azure_emulator.providers.protocols import SYNCHRONOUS
 from azure_emulator.rights import access, conditions, roles
 from azure_emulator.rights.access import ASSIGNMENT
@@ -169,23 +169,15 @@ def assign(engine: Engine, scope: str, role: Role, object_id: str, kind: str) ->
     return assignment
 
 
-def _is_guid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _check(change: Change) -> None:
     properties, name, engine = change.properties, change.path.name, change.engine
-    if not _is_guid(name):
+    if not checks.is_guid(name):
         raise errors.bad_request(
             "InvalidRoleAssignmentId",
             f"The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID.",
         )
     principal_id = str(properties["principalId"])
-    if not _is_guid(principal_id):
+    if not checks.is_guid(principal_id):
         raise errors.bad_request(
             "InvalidPrincipalId",
             f"The Principal ID '{principal_id}' is not valid. Principal ID must be a GUID.",
@@ -290,8 +282,8 @@ def _assignments(call: Call) -> Answer | None:
     found = []
     for assignment in engine.store.of_type(ASSIGNMENT):
         own = str(assignment.properties["scope"])
-        inherited = roles.is_within(engine, scope, own)
-        below = roles.is_within(engine, own, scope) and not only_above
+        inherited = is_within(engine, scope, own)
+        below = is_within(engine, own, scope) and not only_above
         theirs = holders is None or str(assignment.properties["principalId"]).lower() in holders
         if (inherited or below) and theirs:
             found.append(assignment)
@@ -307,10 +299,6 @@ def _holders(engine: Engine, text: str) -> frozenset[str] | None:
     if assigned is not None:
         return directory.groups_of(engine, assigned[1]) | {assigned[1].lower()}
     return None
-
-
-def _left(engine: Engine, assignment: Resource) -> None:
-    access.leave(engine, assignment)
 
 
 # -- role definitions ------------------------------------------------------------------------------------------------
@@ -331,7 +319,7 @@ def _definitions(call: Call) -> Answer:
         for role in (*roles.built_in().values(), *roles.custom(engine))
         if (name is None or role.name.lower() == name[1].replace("''", "'").lower())
         and (kind is None or role.kind.lower() == kind[1].lower())
-        and (role.is_assignable(engine, scope) or any(roles.is_within(engine, own, scope) for own in role.scopes))
+        and (role.is_assignable(engine, scope) or any(is_within(engine, own, scope) for own in role.scopes))
     ]
     return Answer(200, {"value": shown})
 
@@ -395,7 +383,7 @@ def _refuse_assigned(engine: Engine, definition: Resource, _query: Any) -> None:
 
 def _check_definition(change: Change) -> None:
     properties, name = change.properties, change.path.name
-    if not _is_guid(name):
+    if not checks.is_guid(name):
         raise errors.bad_request(
             "InvalidRoleDefinitionId",
             f"The role definition ID '{name}' is not valid. The role definition ID must be a GUID.",
@@ -429,8 +417,12 @@ def _permissions(call: Call) -> Answer:
     return Answer(200, {"value": [permission.document() for permission in given]})
 
 
-def _none(call: Call) -> Answer:  # noqa: ARG001 (a function of the provider)
+def _none(call: Call) -> Answer:
     """Deny assignments come with deployment stacks and managed applications, classic administrators are history."""
+    if call.path.is_resource:
+        # Assumption: the code is made as those of role assignments and definitions are.
+        code = "DenyAssignmentNotFound" if call.path.types[-1].lower() == "denyassignments" else "NotFound"
+        raise errors.ArmError(errors.NOT_FOUND, code, f"The resource '{call.path.text}' could not be found.")
     return Answer(200, {"value": []})
 
 
@@ -451,7 +443,7 @@ TYPES = (
         loose=(DEFINITION,),
         delete_first=1,
         check=_check,
-        deleted=_left,
+        deleted=access.leave,
         depth="any scope, inherited lists, conditions, replication delay, duplicates; enforced where rights are on",
     ),
     ResourceType(

@@ -6,6 +6,7 @@ Knows no type. Refusals are BadRequest unless a check is told another code.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -81,6 +82,15 @@ def refused(path: str, value: Any, rule: str, code: str = "BadRequest") -> error
     """400 that names the property."""
     name = path.removeprefix("properties.")
     return errors.bad_request(code, f"The value '{value}' of property '{name}' is not valid. {rule}", target=path)
+
+
+def is_guid(value: Any) -> bool:
+    """Whether a text is a GUID."""
+    try:
+        uuid.UUID(str(value))
+    except ValueError:
+        return False
+    return True
 
 
 def seconds(value: Any) -> int | None:

@@ -1,13 +1,13 @@
 """Management groups: the tenant's root, groups below it, and which subscriptions are in which.
 
-Only what clients read and what policies inherit by; nothing is refused for lack of access.
+Only what clients read and what roles and policies inherit by; nothing is refused for lack of access.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_emulator import errors
+from azure_emulator import bodies, errors
 from azure_emulator.arm_path import last_name
 from azure_emulator.providers.protocols import SYNCHRONOUS
 from azure_emulator.types import Answer, Call, Change, Patch, Provider, ResourceType, Verb
@@ -23,6 +23,40 @@ GROUP = "Microsoft.Management/managementGroups"
 MEMBERS = f"{GROUP}/subscriptions"
 # Subscription id -> name of its group, where it is not the root.
 PLACED_SETTING = "managementGroupSubscriptions"
+_GROUPS = f"/providers/{GROUP}/".lower()
+
+
+# -- what is inside of what ------------------------------------------------------------------------------------------
+
+
+def is_within(engine: Engine, scope: str, ancestor: str) -> bool:
+    """Whether a scope is that ancestor or below it, management groups included."""
+    scope, ancestor = scope.rstrip("/").lower(), ancestor.rstrip("/").lower()
+    if ancestor in ("", scope) or scope.startswith(f"{ancestor}/"):
+        return True
+    return ancestor.startswith(_GROUPS) and ancestor.removeprefix(_GROUPS) in _groups_above(engine, scope)
+
+
+def _groups_above(engine: Engine, scope: str) -> list[str]:
+    """Names of the management groups that hold a scope, the nearest first; the tenant's root holds everything."""
+    root = engine.tenant.lower()
+    if scope.startswith("/subscriptions/"):
+        subscription = scope.split("/")[2]
+        name = str(engine.setting(PLACED_SETTING, {}).get(subscription, root)).lower()
+    elif scope.startswith(_GROUPS):
+        name = scope.removeprefix(_GROUPS).split("/", 1)[0]
+    else:
+        return []
+    found: list[str] = []
+    while name not in found:
+        found.append(name)
+        group = engine.store.get(f"{_GROUPS}{name}")
+        parent = bodies.get(group.body, "properties.details.parent.name") if group is not None else None
+        name = str(parent or root).lower()
+    return found
+
+
+# -- the groups themselves -------------------------------------------------------------------------------------------
 
 
 def _root(engine: Engine, path: ArmPath) -> dict[str, Any]:  # noqa: ARG001 (a hook)

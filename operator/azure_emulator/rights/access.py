@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from azure_emulator.arm_path import parse
 from azure_emulator.engine import action_of
 from azure_emulator.providers import directory
+from azure_emulator.providers.management_groups import is_within
 from azure_emulator.rights import conditions, roles
 from azure_emulator.rights.conditions import Facts
 from azure_emulator.rights.roles import Permission, Role
@@ -48,11 +49,11 @@ def is_on(engine: Engine) -> bool:
 def grants(engine: Engine, object_id: str) -> list[Grant]:
     """What somebody has been given, directly or through a group."""
     holders = {object_id.lower(), *directory.groups_of(engine, object_id)}
-    found = []
+    found: list[dict[str, Any]] = []
     for assignment in engine.store.of_type(ASSIGNMENT):
-        row = _row(assignment)
-        if row["principal"].lower() in holders and engine.now >= _effective_at(engine, assignment):
-            found.append(row)
+        # Of thousands of assignments few are anybody's own: the principal is looked at before the rest.
+        if str(assignment.properties["principalId"]).lower() in holders:
+            found += [_row(assignment)] if engine.now >= _effective_at(engine, assignment) else []
     left = (row for row in engine.setting(_LEFT, []) if row["until"] > engine.now and row["principal"] in holders)
     given = (_grant(engine, row) for row in (*found, *left))
     return [grant for grant in given if grant is not None]
@@ -66,7 +67,7 @@ def allows(
         return True
     facts = facts or Facts(action)
     return any(
-        roles.is_within(engine, scope, grant.scope) and _covers(grant, action, facts, data=data)
+        is_within(engine, scope, grant.scope) and _covers(grant, action, facts, data=data)
         for grant in grants(engine, principal.object_id)
     )
 
@@ -76,7 +77,7 @@ def reaches(engine: Engine, principal: Principal, action: str, scope: str) -> bo
     if not is_on(engine) or principal == SOMEBODY:
         return True
     return any(
-        (roles.is_within(engine, grant.scope, scope) or roles.is_within(engine, scope, grant.scope))
+        (is_within(engine, grant.scope, scope) or is_within(engine, scope, grant.scope))
         and _covers(grant, action, Facts(action), data=False)
         for grant in grants(engine, principal.object_id)
     )
@@ -88,7 +89,7 @@ def has_any_role(engine: Engine, principal: Principal, subscription: str) -> boo
         return True
     scope = f"/subscriptions/{subscription}"
     return any(
-        roles.is_within(engine, grant.scope, scope) or roles.is_within(engine, scope, grant.scope)
+        is_within(engine, grant.scope, scope) or is_within(engine, scope, grant.scope)
         for grant in grants(engine, principal.object_id)
     )
 
@@ -101,7 +102,7 @@ def readable(engine: Engine, principal: Principal, found: list[Resource]) -> lis
     shown = []
     for resource in found:
         action = action_of("GET", parse(resource.id))
-        fitting = (grant for grant in given if roles.is_within(engine, resource.id, grant.scope))
+        fitting = (grant for grant in given if is_within(engine, resource.id, grant.scope))
         if any(_covers(grant, action, Facts(action), data=False) for grant in fitting):
             shown.append(resource)
     return shown
@@ -115,7 +116,7 @@ def permissions(engine: Engine, principal: Principal, scope: str) -> list[Permis
     return [
         permission
         for grant in given
-        if roles.is_within(engine, scope, grant.scope)
+        if is_within(engine, scope, grant.scope)
         for permission in grant.role.permissions
     ]
 

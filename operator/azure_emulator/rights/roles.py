@@ -14,9 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from azure_emulator import bodies
 from azure_emulator.arm_path import last_name
-from azure_emulator.providers.management_groups import PLACED_SETTING
+from azure_emulator.providers.management_groups import is_within
 
 if TYPE_CHECKING:
     from azure_emulator.engine import Engine
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 DEFINITION = "Microsoft.Authorization/roleDefinitions"
 BUILT_IN, CUSTOM = "BuiltInRole", "CustomRole"
-_GROUPS = "/providers/microsoft.management/managementgroups/"
 
 
 @dataclass(frozen=True)
@@ -125,33 +123,6 @@ def by_name(engine: Engine, name: str) -> Role | None:
     """The role of that name."""
     wanted = name.lower()
     return next((role for role in (*built_in().values(), *custom(engine)) if role.name.lower() == wanted), None)
-
-
-def is_within(engine: Engine, scope: str, ancestor: str) -> bool:
-    """Whether a scope is that ancestor or below it, management groups included."""
-    scope, ancestor = scope.rstrip("/").lower(), ancestor.rstrip("/").lower()
-    if ancestor in ("", scope) or scope.startswith(f"{ancestor}/"):
-        return True
-    return ancestor.startswith(_GROUPS) and ancestor.removeprefix(_GROUPS) in _groups_above(engine, scope)
-
-
-def _groups_above(engine: Engine, scope: str) -> list[str]:
-    """Names of the management groups that hold a scope, the nearest first; the tenant's root holds everything."""
-    root = engine.tenant.lower()
-    if scope.startswith("/subscriptions/"):
-        subscription = scope.split("/")[2]
-        name = str(engine.setting(PLACED_SETTING, {}).get(subscription, root)).lower()
-    elif scope.startswith(_GROUPS):
-        name = scope.removeprefix(_GROUPS).split("/", 1)[0]
-    else:
-        return []
-    found: list[str] = []
-    while name not in found:
-        found.append(name)
-        group = engine.store.get(f"{_GROUPS}{name}")
-        parent = bodies.get(group.body, "properties.details.parent.name") if group is not None else None
-        name = str(parent or root).lower()
-    return found
 
 
 def _custom(resource: Resource) -> Role:

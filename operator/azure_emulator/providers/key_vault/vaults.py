@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import copy
 import re
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors, locations
 from azure_emulator.arm_path import parse
 from azure_emulator.following import follow
-from azure_emulator.providers import private_links
+from azure_emulator.providers import checks, private_links
 from azure_emulator.providers.key_vault.names import DAY, DEFAULT_RETENTION_DAYS, VAULT, retention_days, uri
 from azure_emulator.providers.protocols import KEY_VAULT
 from azure_emulator.store import Resource
@@ -93,7 +92,7 @@ def _check_policies(policies: Any) -> None:
     if not isinstance(policies, list) or len(policies) > MAX_POLICIES:
         raise _bad_request(f"An invalid value was provided for 'accessPolicies': a list of at most {MAX_POLICIES}.")
     for policy in policies:
-        if not isinstance(policy, dict) or not _is_guid(policy.get("objectId")) or not _is_guid(policy.get("tenantId")):
+        if not isinstance(policy, dict) or not all(checks.is_guid(policy.get(key)) for key in ("objectId", "tenantId")):
             raise _bad_request(
                 "An invalid value was provided for 'accessPolicies': objectId and tenantId must be GUIDs."
             )
@@ -104,14 +103,6 @@ def _check_policies(policies: Any) -> None:
                 raise _bad_request(
                     f"An invalid value was provided for 'permissions.{kind}': {', '.join(sorted(unknown))}."
                 )
-
-
-def _is_guid(text: Any) -> bool:
-    try:
-        uuid.UUID(str(text))
-    except ValueError:
-        return False
-    return True
 
 
 def _check_network(properties: dict[str, Any]) -> None:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from azure_emulator import errors
 from azure_emulator.arm_path import last_name, parse
 from azure_emulator.providers import assigned_identities
+from azure_emulator.providers.management_groups import is_within
 from azure_emulator.providers.policy.built_in import BUILT_IN, DEFINITION
 from azure_emulator.types import Answer, Call, Change
 
 if TYPE_CHECKING:
     from azure_emulator.engine import Engine
-    from azure_emulator.store import Resource
 
 SET = "Microsoft.Authorization/policySetDefinitions"
 ASSIGNMENT = "Microsoft.Authorization/policyAssignments"
@@ -305,27 +305,3 @@ def _around(call: Call, kind: str) -> Answer:
         if shown and definition in (None, str(one.properties.get("policyDefinitionId", "")).lower()):
             found.append(one)
     return engine.page(call, found)
-
-
-def is_within(engine: Engine, scope: str, ancestor: str) -> bool:
-    """Whether a scope is another one, or inside of it; subscriptions are inside of their management groups."""
-    inner, outer = scope.lower(), ancestor.lower()
-    if inner == outer or inner.startswith(f"{outer}/"):
-        return True
-    subscription = parse(scope).subscription
-    return subscription is not None and any(
-        group.lower() == outer for group in management_groups_above(engine, subscription)
-    )
-
-
-def management_groups_above(engine: Engine, subscription: str) -> list[str]:
-    """Ids of the management groups that a subscription is in, the nearest first."""
-    prefix = "/providers/Microsoft.Management/managementGroups"
-    placed: dict[str, str] = engine.setting("managementGroupSubscriptions", {})
-    current, found = placed.get(subscription.lower(), engine.tenant), []
-    while current and current not in found:
-        found.append(current)
-        group: Resource | None = engine.store.get(f"{prefix}/{current}")
-        parent = group.properties["details"]["parent"]["id"] if group is not None else None
-        current = last_name(parent) if parent else ("" if current.lower() == engine.tenant.lower() else engine.tenant)
-    return [f"{prefix}/{name}" for name in found]

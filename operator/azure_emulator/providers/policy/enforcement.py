@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors, locations
 from azure_emulator.arm_path import RESOURCE_GROUP, ArmPath, last_name
+from azure_emulator.providers.management_groups import is_within
 from azure_emulator.providers.policy import definitions, fields
 from azure_emulator.providers.policy.conditions import Context, RuleError, holds
-from azure_emulator.providers.policy.definitions import ASSIGNMENT, EXEMPTION, is_within
+from azure_emulator.providers.policy.definitions import ASSIGNMENT, EXEMPTION
 from azure_emulator.types import Call, ResourceType
 
 if TYPE_CHECKING:
