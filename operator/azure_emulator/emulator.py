@@ -187,6 +187,7 @@ class Emulator:
         await web.TCPSite(runner, self.host, self.port, ssl_context=context).start()
         self.port = int(runner.addresses[0][1])
         if self.tls:
+            self.engine.own_settings["address"] = self.url
             # Vaults are served here too; without TLS no client of theirs would come.
             self.engine.own_settings["vaultDns"] = f"vault.{self.url.removeprefix('https://')}"
             # Terraform wants storage endpoints to end as the cloud's metadata say.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from azure_emulator import errors, tokens
+from azure_emulator import cloud, errors, tokens
 from azure_emulator.errors import ArmError
 from azure_emulator.federation import Federation, LoginError
 from azure_emulator.providers import directory
@@ -252,7 +252,7 @@ class Login:
 
     async def endpoints(self, request: web.Request) -> web.Response:
         """Cloud metadata: one object since 2022-09-01, a list of them before."""
-        document = _endpoints(base_url(request), self._emulator.tenant)
+        document = cloud.metadata(base_url(request), self._emulator.tenant)
         older = request.query.get("api-version", "") < "2022-09-01"
         return web.json_response([document] if older else document)
 
@@ -495,24 +495,3 @@ def _spoken(moment: float) -> str:
     except (ValueError, OverflowError, OSError):  # a moment beyond all calendars, from a token of whoever
         return str(moment)
     return f"{at.month}/{at.day}/{at.year} {at.hour % 12 or 12}:{at:%M:%S} {at:%p}"
-
-
-def _endpoints(base: str, tenant: str) -> dict[str, Any]:
-    """Cloud metadata for api-version 2022-09-01. az and Go read all other addresses from it."""
-    host = base.split("//", 1)[1]
-    return {
-        "name": "AzureEmulated", "portal": base, "graph": base, "graphAudience": base, "batch": base,
-        "media": base, "gallery": base, "resourceManager": f"{base}/",
-        "activeDirectoryDataLake": base, "microsoftGraphResourceId": f"{base}/", "sqlManagement": base,
-        "vmImageAliasDoc": f"{base}/aliases.json", "logAnalyticsResourceId": base,
-        "authentication": {
-            "loginEndpoint": base, "audiences": [base, "https://management.azure.com/"], "tenant": tenant,
-            "identityProvider": "AAD",
-        },
-        "suffixes": {
-            "storage": f"core.{host}", "keyVaultDns": f"vault.{host}", "sqlServerHostname": f"database.{host}",
-            "mysqlServerEndpoint": f"mysql.database.{host}", "acrLoginServer": f"azurecr.{host}",
-            "azureDataLakeStoreFileSystem": f"azuredatalakestore.{host}",
-            "azureDataLakeAnalyticsCatalogAndJob": f"azuredatalakeanalytics.{host}",
-        },
-    }  # fmt: skip

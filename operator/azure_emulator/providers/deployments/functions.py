@@ -12,7 +12,7 @@ import ipaddress
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -640,37 +640,3 @@ def _cidr_host(value: str, index: int) -> str:
     if not 0 <= index < count:
         raise ExpressionError(f"The host index '{index}' is out of range for '{value}'.")
     return str(network.network_address + index + (1 if usable else 0))
-
-
-# -- documents that are the same everywhere ----------------------------------------------------------------------------
-
-ENVIRONMENT: Mapping[str, Any] = {
-    "name": "AzureCloud",
-    "gallery": "https://gallery.azure.com/",
-    "graph": "https://graph.windows.net/",
-    "portal": "https://portal.azure.com",
-    "graphAudience": "https://graph.windows.net/",
-    "activeDirectoryDataLake": "https://datalake.azure.net/",
-    "batch": "https://batch.core.windows.net/",
-    "media": "https://rest.media.azure.net",
-    "sqlManagement": "https://management.core.windows.net:8443/",
-    "vmImageAliasDoc": "https://raw.githubusercontent.com/Azure/azure-rest-api-specs/main/arm-compute/quickstart-templates/"
-    "aliases.json",
-    "resourceManager": "https://management.azure.com/",
-    "authentication": {
-        "loginEndpoint": "https://login.microsoftonline.com/",
-        "audiences": ["https://management.core.windows.net/", "https://management.azure.com/"],
-        "tenant": "common",
-        "identityProvider": "AAD",
-    },
-    "suffixes": {
-        "acrLoginServer": ".azurecr.io",
-        "azureDatalakeAnalyticsCatalogAndJob": "azuredatalakeanalytics.net",
-        "azureDatalakeStoreFileSystem": "azuredatalakestore.net",
-        "azureFrontDoorEndpointSuffix": "azurefd.net",
-        "keyvaultDns": ".vault.azure.net",
-        "sqlServerHostname": ".database.windows.net",
-        "storage": "core.windows.net",
-    },
-}
-_define("environment")(lambda: json.loads(json.dumps(ENVIRONMENT)))

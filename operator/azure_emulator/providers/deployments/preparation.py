@@ -16,6 +16,7 @@ from azure_emulator import bodies, errors, locations, relaxed_json
 from azure_emulator.arm_path import ArmPath, parse
 from azure_emulator.errors import ArmError
 from azure_emulator.providers.deployments import hashing, schemas
+from azure_emulator.providers.deployments.environment import environment
 from azure_emulator.providers.deployments.language import ExpressionError, member
 from azure_emulator.providers.deployments.scope import Place
 from azure_emulator.providers.deployments.template import (
@@ -162,6 +163,7 @@ def place_of(request: Request, moment: float | None = None) -> Place:
         moment=engine.clock.at(engine.now if moment is None else moment),
         new_guid=engine.guid,
         provider=lambda namespace: _provider(engine, subscription, namespace),
+        environment=environment(engine),
     )
 
 

@@ -66,6 +66,7 @@ class Place:
     new_guid: Callable[[], str]
     # What providers() knows: a namespace's types with their locations and versions.
     provider: Callable[[str], Mapping[str, Any]]
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def subscription_id(self) -> str:
@@ -415,6 +416,7 @@ def _documents(place: Place) -> dict[str, Builtin]:
         "resourcegroup": document("resourceGroup", place.resource_group),
         "deployment": document("deployment", place.deployment),
         "deployer": document("deployer", place.deployer),
+        "environment": document("environment", place.environment),
         "tenant": document("tenant", {"tenantId": place.tenant, "displayName": "Emulated", "countryCode": "CH"}),
         "managementgroup": document("managementGroup", None),
         "utcnow": document("utcNow", None),
