@@ -79,6 +79,13 @@ def invalid_parameter(name: str, value: object, rule: str) -> ArmError:
     )
 
 
+def missing_parameter(name: str, *, target: str | None = None) -> ArmError:
+    """Compute's wording for what must be given."""
+    return ArmError(
+        BAD_REQUEST, "InvalidParameter", f"Required parameter '{name}' is missing (null).", target=target or name
+    )
+
+
 def resource_not_found(type_name: str, names: str, resource_group: str) -> ArmError:
     """404 for a resource below a resource group that exists."""
     return ArmError(

@@ -1,7 +1,7 @@
 """Microsoft.MarketplaceOrdering: the terms of images that are bought, and who has accepted them.
 
 What is accepted is kept by subscription and plan. `require_terms` is asked by a gate before any virtual machine with a
-plan is created, as ARM does it; `missing_plan` is Compute's own check, whose failure shows in the operation.
+plan is created, as ARM does it; that a machine names the plan of its image is Compute's own check (compute/images.py).
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
-from azure_emulator.arm_path import parse
 from azure_emulator.providers.compute import images
-from azure_emulator.types import Answer, Call, Change, Provider
+from azure_emulator.types import Answer, Call, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,39 +80,6 @@ def _gate(call: Call, action: str) -> None:
     plan = call.body.get("plan")
     if isinstance(plan, dict) and plan and call.engine.store.get(call.path.text) is None:
         require_terms(call.engine, call.subscription, plan)
-
-
-def missing_plan(change: Change, reference: Mapping[str, Any] | None) -> ArmError | None:
-    """What goes wrong with a machine whose image is bought and which does not say with what plan, or with another."""
-    wanted = _plan_of(change.engine, reference or {})
-    if wanted is None or change.exists:
-        return None
-    plan = change.body.get("plan")
-    if not isinstance(plan, dict) or not plan:
-        return errors.bad_request(
-            "VMMarketplaceInvalidInput",
-            "Creating a virtual machine from Marketplace image or a custom image sourced from a Marketplace image "
-            f"requires Plan information in the request. VM: '{change.id}'.",
-        )
-    if not all(bodies.same(plan.get(key), wanted[key]) for key in wanted):
-        # Assumption on the wording: the code is the same in public traces.
-        return errors.bad_request(
-            "VMMarketplaceInvalidInput",
-            f"The Plan information of the request does not fit the Marketplace image. VM: '{change.id}'.",
-        )
-    return None
-
-
-def _plan_of(engine: Engine, reference: Mapping[str, Any]) -> dict[str, str] | None:
-    """The plan that an image is bought with; gallery images say it in their definition."""
-    if reference.get("publisher"):
-        row = images.find(engine, reference)
-        return images.plan_of(row) if row is not None and row["plan"] else None
-    found = engine.store.get(str(reference.get("id") or ""))
-    if found is not None and found.type.lower() == "microsoft.compute/galleries/images/versions":
-        found = engine.store.get(parse(found.id).parent)
-    plan = found.properties.get("purchasePlan") if found is not None else None
-    return {key: str(plan[key]) for key in ("name", "publisher", "product")} if isinstance(plan, dict) else None
 
 
 # -- agreements ------------------------------------------------------------------------------------------------------

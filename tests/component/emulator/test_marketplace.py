@@ -6,7 +6,6 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from azure_emulator import SUBSCRIPTION
-from azure_emulator.providers import marketplace
 from azure_emulator.providers.compute import images
 
 LOCATION = "westeurope"
@@ -80,8 +79,8 @@ def test_the_plan_must_be_that_of_the_image(fast_emulator):
         def __init__(self, plan):
             self.engine, self.body = engine, {"plan": plan}
 
-    assert marketplace.missing_plan(Creation(PLAN), reference) is None
+    assert images.missing_plan(Creation(PLAN), reference) is None
     for plan in (None, {}, {**PLAN, "product": "other"}):
-        assert marketplace.missing_plan(Creation(plan), reference).code == "VMMarketplaceInvalidInput"
+        assert images.missing_plan(Creation(plan), reference).code == "VMMarketplaceInvalidInput"
     free = {"publisher": "Debian", "offer": "debian-12", "sku": "12-gen2", "version": "latest"}
-    assert marketplace.missing_plan(Creation(None), free) is None
+    assert images.missing_plan(Creation(None), free) is None

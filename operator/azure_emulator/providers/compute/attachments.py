@@ -177,7 +177,9 @@ def image_facts(engine: Engine, reference: dict[str, Any]) -> tuple[int, str]:
         image.properties, "storageProfile.osDiskImage"
     )
     parent = engine.store.get(image.parent)
-    os_type = bodies.get(disk, "osType") or bodies.get(parent.body if parent is not None else None, "properties.osType")
+    os_type = bodies.get(disk, "osType") or image.properties.get("osType") or (
+        parent.properties.get("osType") if parent is not None else None
+    )
     size_gb = bodies.get(disk, "diskSizeGB") or bodies.get(disk, "sizeInGB") or images.DEFAULT_OS_DISK_GB
     return int(size_gb), str(os_type or "Linux")
 

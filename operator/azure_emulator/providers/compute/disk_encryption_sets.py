@@ -23,7 +23,7 @@ _KINDS = (
 
 def _check(change: Change) -> None:
     if not bodies.get(change.body, "identity.type"):
-        raise disks.missing("diskEncryptionSet.identity")
+        raise errors.missing_parameter("diskEncryptionSet.identity")
     assigned_identities.complete(change)
     kind = change.properties.setdefault("encryptionType", _KINDS[0])
     if kind not in _KINDS:
@@ -31,7 +31,7 @@ def _check(change: Change) -> None:
             "diskEncryptionSet.encryptionType", kind, f"Allowed values are {', '.join(_KINDS)}."
         )
     if not bodies.get(change.properties, "activeKey.keyUrl"):
-        raise disks.missing("diskEncryptionSet.activeKey.keyUrl")
+        raise errors.missing_parameter("diskEncryptionSet.activeKey.keyUrl")
     change.properties.setdefault("rotationToLatestKeyVersionEnabled", False)
     change.properties["previousKeys"] = _previous(change)
 

@@ -11,8 +11,8 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from azure_emulator import bodies, errors, locations
-from azure_emulator.providers.compute import images
+from azure_emulator import bodies, errors
+from azure_emulator.providers.compute import images, zones
 from azure_emulator.providers.protocols import COMPUTE
 from azure_emulator.types import Action, Call, Change, Patch, ResourceType, Verb
 
@@ -241,11 +241,6 @@ def _check(change: Change) -> None:
         change.internal["upload"] = True
 
 
-def missing(name: str) -> errors.ArmError:
-    """Compute's wording for a parameter that must be given."""
-    return errors.bad_request("InvalidParameter", f"Required parameter '{name}' is missing (null).", target=name)
-
-
 def require_sku(change: Change) -> Sku:
     """The disk type that is asked for; some cannot be changed into each other."""
     name = str(bodies.get(change.body, "sku.name") or bodies.get(change.before, "sku.name"))
@@ -266,17 +261,8 @@ def require_sku(change: Change) -> Sku:
 
 def check_zones(change: Change) -> None:
     """A disk is in one zone of its region, or in none."""
-    zones = change.body.get("zones") or []
-    location = change.body["location"]
-    known = locations.zones(location)
-    if len(zones) > 1 or any(str(zone) not in known for zone in zones):
-        raise errors.bad_request(
-            "InvalidAvailabilityZone",
-            f"The zone(s) '{','.join(map(str, zones))}' for resource '{change.id}' is not supported. The supported "
-            f"zones for location '{location}' are '{','.join(known)}'.",
-            target="zones",
-        )
-    if zones and str(bodies.get(change.body, "sku.name")).endswith("ZRS"):
+    zones.check_zones(change)
+    if change.body.get("zones") and str(bodies.get(change.body, "sku.name")).endswith("ZRS"):
         # Assumption on code and wording: that zone-redundant disks have no zone is documented.
         raise errors.bad_request(
             "InvalidParameter", "Zones cannot be specified for a zone-redundant disk.", target="zones"
@@ -295,7 +281,7 @@ def check_creation(change: Change) -> Resource | None:
         return None
     for name in SOURCES[option]:
         if creation.get(name) is None:
-            raise missing(f"disk.creationData.{name}")
+            raise errors.missing_parameter(f"disk.creationData.{name}")
     if option.startswith("Upload") and not MIN_UPLOAD <= int(creation["uploadSizeBytes"]) <= MAX_UPLOAD:
         raise errors.invalid_parameter(
             "disk.creationData.uploadSizeBytes", creation["uploadSizeBytes"],
@@ -313,7 +299,7 @@ def _take_from_image(change: Change, creation: dict[str, Any]) -> None:
     if not isinstance(reference, dict) or not reference.get("id"):
         # A virtual machine that brings its OS disk with it has resolved the image itself.
         if change.api_version:
-            raise missing("disk.creationData.imageReference")
+            raise errors.missing_parameter("disk.creationData.imageReference")
         return
     found = images.by_id(change.engine, str(reference["id"]))
     if found is None:
@@ -366,7 +352,7 @@ def decide_size(change: Change, source: Resource | None, sku: Sku | None) -> int
     if size is None and upload is not None:
         size = math.ceil((int(upload) - VHD_FOOTER) / GIB)
     if size is None and properties["creationData"]["createOption"] == "Empty":
-        raise missing("disk.diskSizeGB")
+        raise errors.missing_parameter("disk.diskSizeGB")
     size = images.DEFAULT_OS_DISK_GB if size is None else int(size)
     limit = sku.max_gb if sku is not None else SKUS["Premium_LRS"].max_gb
     if not 1 <= size <= limit:

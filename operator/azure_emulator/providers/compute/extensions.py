@@ -54,7 +54,7 @@ def _check(change: Change) -> None:
     properties = change.properties
     for name in ("publisher", "type", "typeHandlerVersion"):
         if not properties.get(name):
-            raise errors.bad_request("InvalidParameter", f"Required parameter '{name}' is missing (null).", target=name)
+            raise errors.missing_parameter(name)
     if machine.internal.get("power") not in ("running", "starting"):
         raise errors.conflict(
             "OperationNotAllowed",
@@ -241,7 +241,7 @@ def follow_profile(engine: Engine, scale_set: Resource) -> None:
 def _check_of_set(change: Change) -> None:
     for name in ("publisher", "type", "typeHandlerVersion"):
         if not change.properties.get(name):
-            raise errors.bad_request("InvalidParameter", f"Required parameter '{name}' is missing (null).", target=name)
+            raise errors.missing_parameter(name)
     if _handler(change.properties) in _CUSTOM_SCRIPTS:
         script(change.properties, change.internal.get("secrets", {}).get(_PROTECTED))
 

@@ -47,7 +47,7 @@ def _check_image(change: Change) -> None:
     identifier = properties["identifier"]
     for name in ("publisher", "offer", "sku"):
         if not identifier.get(name):
-            raise disks.missing(f"galleryImage.properties.identifier.{name}")
+            raise errors.missing_parameter(f"galleryImage.properties.identifier.{name}")
     for name, allowed in (("osType", ("Linux", "Windows")), ("osState", ("Generalized", "Specialized"))):
         if properties.get(name) not in allowed:
             raise errors.invalid_parameter(
@@ -126,7 +126,7 @@ def _check_source(change: Change, definition: Resource, storage: dict[str, Any])
     if not reference:
         if bodies.get(storage, "osDiskImage.source.uri"):
             return
-        raise disks.missing("galleryImageVersion.properties.storageProfile.source.id")
+        raise errors.missing_parameter("galleryImageVersion.properties.storageProfile.source.id")
     found = change.engine.store.get(str(reference))
     if found is None:
         raise errors.invalid_reference(str(reference), change.id)
@@ -237,7 +237,7 @@ def _check_application_version(change: Change) -> None:
     profile = change.properties["publishingProfile"]
     for path in ("source.mediaLink", "manageActions.install", "manageActions.remove"):
         if not bodies.get(profile, path):
-            raise disks.missing(f"publishingProfile.{path}")
+            raise errors.missing_parameter(f"publishingProfile.{path}")
 
 
 TYPES = (

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_emulator import errors, rules
+from azure_emulator import bodies, errors, rules
+from azure_emulator.arm_path import parse
 from azure_emulator.providers import usages
-from azure_emulator.types import Answer, Call, Function
+from azure_emulator.types import Answer, Call, Change, Function
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from azure_emulator.engine import Engine
+    from azure_emulator.errors import ArmError
 
 # publisher, offer, sku, versions. Version numbers have the shape that each publisher uses. An offer with `plan` is
 # bought: its terms are accepted once per subscription, and every VM names the plan.
@@ -193,6 +195,42 @@ def alias_document() -> dict[str, Any]:
         "contentVersion": "1.0.0.0", "parameters": {}, "variables": {}, "resources": [],
         "outputs": {"aliases": {"type": "object", "value": aliases}},
     }  # fmt: skip
+
+
+# -- plans -----------------------------------------------------------------------------------------------------------
+
+
+def missing_plan(change: Change, reference: Mapping[str, Any] | None) -> ArmError | None:
+    """What goes wrong with a machine whose image is bought and which does not say with what plan, or with another."""
+    wanted = _plan_of(change.engine, reference or {})
+    if wanted is None or change.exists:
+        return None
+    plan = change.body.get("plan")
+    if not isinstance(plan, dict) or not plan:
+        return errors.bad_request(
+            "VMMarketplaceInvalidInput",
+            "Creating a virtual machine from Marketplace image or a custom image sourced from a Marketplace image "
+            f"requires Plan information in the request. VM: '{change.id}'.",
+        )
+    if not all(bodies.same(plan.get(key), wanted[key]) for key in wanted):
+        # Assumption on the wording: the code is the same in public traces.
+        return errors.bad_request(
+            "VMMarketplaceInvalidInput",
+            f"The Plan information of the request does not fit the Marketplace image. VM: '{change.id}'.",
+        )
+    return None
+
+
+def _plan_of(engine: Engine, reference: Mapping[str, Any]) -> dict[str, str] | None:
+    """The plan that an image is bought with; gallery images say it in their definition."""
+    if reference.get("publisher"):
+        row = find(engine, reference)
+        return plan_of(row) if row is not None and row["plan"] else None
+    found = engine.store.get(str(reference.get("id") or ""))
+    if found is not None and found.type.lower() == "microsoft.compute/galleries/images/versions":
+        found = engine.store.get(parse(found.id).parent)
+    plan = found.properties.get("purchasePlan") if found is not None else None
+    return {key: str(plan[key]) for key in ("name", "publisher", "product")} if isinstance(plan, dict) else None
 
 
 # -- lists -----------------------------------------------------------------------------------------------------------

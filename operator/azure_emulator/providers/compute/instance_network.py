@@ -31,10 +31,7 @@ def check(profile: Mapping[str, Any]) -> None:
     """A set's model needs interfaces that can be made: names, one primary, a subnet for each configuration."""
     listed = bodies.get(profile, _CONFIGURATIONS) or []
     if not listed:
-        raise errors.bad_request(
-            "InvalidParameter", "Required parameter 'networkInterfaceConfigurations' is missing (null).",
-            target="networkInterfaceConfigurations",
-        )  # fmt: skip
+        raise errors.missing_parameter("networkInterfaceConfigurations")
     primary = [item for item in listed if bodies.get(item, "properties.primary")]
     if len(listed) == 1 and not primary:
         listed[0].setdefault("properties", {})["primary"] = True

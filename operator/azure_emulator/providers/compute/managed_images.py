@@ -1,6 +1,6 @@
 """Microsoft.Compute/images: images of one's own, made of a generalized virtual machine or of disks.
 
-There is nothing in an image; `describe` says of any image reference what a virtual machine made from it looks like.
+There is nothing in an image: it keeps what disks a virtual machine made from it has.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _check(change: Change) -> None:
     properties = change.properties
     vm_id, profile = bodies.get(properties, "sourceVirtualMachine.id"), properties.get("storageProfile")
     if vm_id is None and not profile:
-        raise disks.missing("image.storageProfile")
+        raise errors.missing_parameter("image.storageProfile")
     if not change.exists and vm_id is not None:
         properties["storageProfile"] = _captured(change, str(vm_id))
     else:
@@ -75,11 +75,11 @@ def _check_profile(change: Change, profile: dict[str, Any]) -> None:
     os_disk = profile.get("osDisk")
     for disk in ([os_disk] if os_disk else []) + list(profile.get("dataDisks") or []):
         if not any(disk.get(source) for source in _SOURCES):
-            raise disks.missing("image.storageProfile.osDisk.managedDisk")
+            raise errors.missing_parameter("image.storageProfile.osDisk.managedDisk")
     if os_disk:
         for name in ("osType", "osState"):
             if not os_disk.get(name):
-                raise disks.missing(f"image.storageProfile.osDisk.{name}")
+                raise errors.missing_parameter(f"image.storageProfile.osDisk.{name}")
         found = change.engine.store.get(
             str(bodies.get(os_disk, "managedDisk.id") or bodies.get(os_disk, "snapshot.id"))
         )

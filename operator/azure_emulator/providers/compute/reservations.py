@@ -9,6 +9,7 @@ from azure_emulator import bodies, errors
 from azure_emulator.providers.compute import capacity, quota, virtual_machines
 from azure_emulator.providers.compute.machines import is_idle, provisioning_status
 from azure_emulator.providers.compute.names import RESERVATION, RESERVATION_GROUP
+from azure_emulator.providers.compute.zones import check_zones
 from azure_emulator.providers.protocols import COMPUTE, SYNCHRONOUS
 from azure_emulator.types import Change, Patch, ResourceType, Verb
 
@@ -25,7 +26,7 @@ CREATE_SECONDS, UPDATE_SECONDS, DELETE_SECONDS = 30, 20, 15
 
 
 def _check_group(change: Change) -> None:
-    virtual_machines.check_zones(change, most=3)
+    check_zones(change, most=3)
     change.properties.setdefault("reservationType", "Targeted")
 
 
@@ -94,9 +95,7 @@ def _check(change: Change) -> None:
         )
     count = sku.get("capacity")
     if count is None or int(count) < 0:
-        raise errors.bad_request(
-            "InvalidParameter", "Required parameter 'sku.capacity' is missing (null).", target="sku.capacity"
-        )
+        raise errors.missing_parameter("sku.capacity")
     sku |= {"name": size.name, "capacity": int(count)}
     change.body["sku"] = sku
     _check_zone(change)
@@ -104,7 +103,7 @@ def _check(change: Change) -> None:
 
 
 def _check_zone(change: Change) -> None:
-    virtual_machines.check_zones(change)
+    check_zones(change)
     group = change.engine.store.get(change.path.parent)
     allowed = [str(zone) for zone in (group.body.get("zones") if group is not None else None) or []]
     zones = [str(zone) for zone in change.body.get("zones") or []]

@@ -56,7 +56,7 @@ def _check(change: Change) -> None:
     machines.require_running(change.engine.require(parse(change.path.parent)))
     source = change.properties.get("source") or {}
     if not any(source.get(key) for key in ("script", "scriptUri", "commandId", "galleryScriptReferenceId")):
-        raise errors.bad_request("InvalidParameter", "Required parameter 'source' is missing (null).", target="source")
+        raise errors.missing_parameter("source")
     command = source.get("commandId")
     if command and str(command).lower() not in _COMMANDS:
         raise _unknown_command(str(command))

@@ -29,6 +29,7 @@ from azure_emulator.providers.compute import (
 )
 from azure_emulator.providers.compute.names import INSTANCE, SCALE_SET
 from azure_emulator.providers.compute.sizes import SIZES
+from azure_emulator.providers.compute.zones import check_zones
 from azure_emulator.providers.protocols import COMPUTE
 from azure_emulator.types import Action, Answer, Call, Change, Patch, ResourceType, Timer, Verb
 
@@ -110,7 +111,7 @@ def _keep_what_was_left_out(change: Change) -> None:
 
 
 def _check_zones(change: Change) -> None:
-    virtual_machines.check_zones(change, most=len(locations.zones(change.body["location"])))
+    check_zones(change, most=len(locations.zones(change.body["location"])))
     old = (change.before or {}).get("zones") or []
     if "zones" not in change.body and old:
         change.body["zones"] = list(old)
@@ -126,7 +127,7 @@ def _check_zones(change: Change) -> None:
 def _check_sku(change: Change) -> Size:
     sku = change.body.get("sku") or {}
     if not sku.get("name"):
-        raise errors.bad_request("InvalidParameter", "Required parameter 'sku.name' is missing (null).", target="sku")
+        raise errors.missing_parameter("sku.name", target="sku")
     if str(sku["name"]).lower() == "mix":
         raise errors.bad_request(
             "InvalidParameter", "This is an emulated Azure: its virtual machine scale sets have one VM size each.",
@@ -153,10 +154,8 @@ def _check_profile(change: Change, profile: dict[str, Any], size: Size) -> None:
     disk.setdefault("caching", "ReadWrite")
     image = storage.get("imageReference")
     if image is None:
-        raise errors.bad_request(
-            "InvalidParameter", "Required parameter 'imageReference' is missing (null).", target="imageReference"
-        )
-    virtual_machines.resolve_image(change.engine, dict(image))
+        raise errors.missing_parameter("imageReference")
+    virtual_machines.resolve_image(change.engine, dict(image), change.body["location"])
     size_gb, os_type = attachments.image_facts(change.engine, image)
     disk.setdefault("osType", os_type)
     disk.setdefault("diskSizeGB", size_gb)
@@ -175,18 +174,13 @@ def _check_profile(change: Change, profile: dict[str, Any], size: Size) -> None:
 def _check_os_profile(change: Change, profile: dict[str, Any]) -> None:
     os_profile = profile.get("osProfile")
     if not os_profile:
-        raise errors.bad_request(
-            "InvalidParameter", "Required parameter 'osProfile' is missing (null).", target="osProfile"
-        )
+        raise errors.missing_parameter("osProfile")
     for name in ("customData", "adminPassword"):
         value = os_profile.pop(name, None)
         if value is not None:
             change.internal.setdefault("profileSecrets", {})[name] = value
     if not os_profile.get("adminUsername"):
-        raise errors.bad_request(
-            "InvalidParameter", "Required parameter 'osProfile.adminUsername' is missing (null).",
-            target="osProfile.adminUsername",
-        )  # fmt: skip
+        raise errors.missing_parameter("osProfile.adminUsername")
     os_profile.setdefault("computerNamePrefix", change.path.name[:9])
     os_profile.setdefault("secrets", [])
     os_profile.setdefault("allowExtensionOperations", True)
@@ -196,15 +190,10 @@ def _check_os_profile(change: Change, profile: dict[str, Any]) -> None:
 def _check_uniform(change: Change) -> None:
     properties = change.properties
     if not properties.get("virtualMachineProfile"):
-        raise errors.bad_request(
-            "InvalidParameter", "Required parameter 'virtualMachineProfile' is missing (null).",
-            target="virtualMachineProfile",
-        )  # fmt: skip
+        raise errors.missing_parameter("virtualMachineProfile")
     mode = bodies.get(properties, "upgradePolicy.mode")
     if mode is None:
-        raise errors.bad_request(
-            "InvalidParameter", "Required parameter 'upgradePolicy.mode' is missing (null).", target="upgradePolicy"
-        )
+        raise errors.missing_parameter("upgradePolicy.mode", target="upgradePolicy")
     if mode == "Rolling":
         upgrades.require_health(change)
     upgrades.seconds_of(bodies.get(properties, "upgradePolicy.rollingUpgradePolicy.pauseTimeBetweenBatches"))
@@ -389,9 +378,7 @@ def _require_uniform(scale_set: Resource) -> None:
 
 def _delete_machines(call: Call, scale_set: Resource) -> None:
     if not (call.body or {}).get("instanceIds"):
-        raise errors.bad_request(
-            "InvalidParameter", "Required parameter 'instanceIds' is missing (null).", target="instanceIds"
-        )
+        raise errors.missing_parameter("instanceIds")
     for machine in _asked_for(call, scale_set):
         call.engine.begin_delete(machine)
 
@@ -418,9 +405,7 @@ def _on_each(name: str) -> Action:
 def _manual_upgrade(call: Call, scale_set: Resource) -> None:
     _require_uniform(scale_set)
     if not (call.body or {}).get("instanceIds"):
-        raise errors.bad_request(
-            "InvalidParameter", "Required parameter 'instanceIds' is missing (null).", target="instanceIds"
-        )
+        raise errors.missing_parameter("instanceIds")
     model = uniform.model_of(scale_set)
     for machine in _asked_for(call, scale_set):
         if machine.internal.get("model") != model and not uniform.is_protected(machine):

@@ -55,7 +55,7 @@ def _copied_from_elsewhere(change: Change, creation: dict[str, Any]) -> Resource
         return None
     reference = str(creation.get("sourceResourceId") or "")
     if not reference:
-        raise disks.missing("snapshot.creationData.sourceResourceId")
+        raise errors.missing_parameter("snapshot.creationData.sourceResourceId")
     source = change.engine.store.get(reference)
     if source is None or source.type != disks.SNAPSHOT:
         raise errors.invalid_reference(reference, change.id)

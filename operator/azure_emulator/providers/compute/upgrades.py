@@ -6,11 +6,11 @@ The state of a rolling upgrade is `internal["rolling"]` of the set; a timer take
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import parse
+from azure_emulator.providers import checks
 from azure_emulator.providers.compute import extensions, uniform
 from azure_emulator.providers.compute.names import SCALE_SET
 from azure_emulator.types import Action, Answer, Call, Timer
@@ -27,16 +27,14 @@ HISTORY_KEPT = 10
 
 _STEP = "rollingUpgradeStep"
 _ROLLING = "RollingForward"
-_DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?", re.IGNORECASE)
 
 
 def seconds_of(duration: object) -> float:
     """An ISO 8601 duration such as PT1H30M, in seconds."""
-    match = _DURATION.fullmatch(str(duration or "PT0S"))
-    if match is None:
+    found = checks.seconds(str(duration or "PT0S").upper())
+    if found is None:
         raise errors.bad_request("InvalidParameter", f"The value '{duration}' is no duration such as PT30S.")
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds
+    return float(found)
 
 
 def require_health(scale_set: Any) -> None:

@@ -19,6 +19,7 @@ from azure_emulator.providers import assigned_identities
 from azure_emulator.providers.compute import (
     attachments,
     capacity,
+    galleries,
     images,
     machines,
     quota,
@@ -28,6 +29,7 @@ from azure_emulator.providers.compute import (
 )
 from azure_emulator.providers.compute.names import VM
 from azure_emulator.providers.compute.sizes import SIZES, Size, describe
+from azure_emulator.providers.compute.zones import check_zones
 from azure_emulator.providers.protocols import COMPUTE
 from azure_emulator.types import Action, Answer, Call, Change, Patch, ResourceType, Verb
 
@@ -108,33 +110,15 @@ def _zone(change: Change) -> str | None:
     return str(zones[0]) if zones else None
 
 
-def check_zones(change: Change, *, most: int = 1) -> None:
-    """Zones must be ones of the region, and not too many."""
-    zones = change.body.get("zones") or []
-    known = locations.zones(change.body["location"])
-    if len(zones) > most or any(str(zone) not in known for zone in zones):
-        raise errors.bad_request(
-            "InvalidAvailabilityZone",
-            f"The zone(s) '{','.join(map(str, zones))}' for resource '{change.id}' is not supported. The supported "
-            f"zones for location '{change.body['location']}' are '{','.join(known)}'.",
-            target="zones",
-        )
-
-
 def _check_os_profile(change: Change) -> None:
     profile = change.properties.get("osProfile")
     if profile is None:
         if not _brings_its_users(change):
-            raise errors.bad_request(
-                "InvalidParameter", "Required parameter 'osProfile' is missing (null).", target="osProfile"
-            )
+            raise errors.missing_parameter("osProfile")
         return
     for name in ("computerName", "adminUsername"):
         if not profile.get(name):
-            raise errors.bad_request(
-                "InvalidParameter", f"Required parameter 'osProfile.{name}' is missing (null).",
-                target=f"osProfile.{name}",
-            )  # fmt: skip
+            raise errors.missing_parameter(f"osProfile.{name}")
     if len(str(profile["computerName"])) > MAX_COMPUTER_NAME:
         raise errors.bad_request(
             "InvalidParameter",
@@ -255,8 +239,10 @@ def _create(change: Change, size: Size) -> None:
     properties["timeCreated"] = engine.clock.iso(engine.now)
     image = bodies.get(properties, "storageProfile.imageReference")
     if image is not None:
-        resolve_image(engine, image)
-        _check_plan(change, image)
+        resolve_image(engine, image, change.body["location"])
+        refusal = images.missing_plan(change, image)
+        if refusal is not None:
+            raise refusal
     reference = bodies.get(properties, "virtualMachineScaleSet.id")
     scale_set = engine.store.get(str(reference)) if reference else None
     if scale_set is not None:
@@ -286,24 +272,15 @@ def check_priority(profile: dict[str, Any], size: Size) -> None:
         )  # fmt: skip
 
 
-def resolve_image(engine: Engine, image: dict[str, Any]) -> None:
-    """Turn `latest` into the version that it stands for now."""
+def resolve_image(engine: Engine, image: dict[str, Any], location: str) -> None:
+    """Turn `latest`, or a definition of a gallery, into the version that it stands for now and here."""
+    held = engine.store.get(str(image.get("id") or ""))
     if image.get("publisher"):
         image["exactVersion"] = images.exact_version(engine, image)
+    elif held is not None and held.type in (galleries.IMAGE, galleries.VERSION):
+        image["exactVersion"] = galleries.image_version(engine, held.id, location).name
     elif not any(image.get(key) for key in ("id", "sharedGalleryImageId", "communityGalleryImageId")):
-        raise errors.bad_request(
-            "InvalidParameter", "Required parameter 'imageReference' is missing (null).", target="imageReference"
-        )
-
-
-def _check_plan(change: Change, image: dict[str, Any]) -> None:
-    row = images.find(change.engine, image) if image.get("publisher") else None
-    if row is not None and row.get("plan") and not change.body.get("plan"):
-        raise errors.bad_request(
-            "VMMarketplaceInvalidInput",
-            "Creating a virtual machine from Marketplace image or a custom image sourced from a Marketplace image "
-            f"requires Plan information in the request. VM: '{change.id}'.",
-        )
+        raise errors.missing_parameter("imageReference")
 
 
 def _place(change: Change, size: Size, body: dict[str, Any] | None = None) -> capacity.Placement:
