@@ -400,8 +400,9 @@ async def test_too_little_quota_for_nodes_is_told_by_the_partition_alone(world):
     assert status == "False"
     assert "standardHBv3Family" in message
     assert "Ask for more quota" in message
+    # Nothing else waits for nodes that cannot come.
     for step in ("Infrastructure", "BaseServices", "Storage", "EntryPoint"):
-        assert condition(world, ENVIRONMENT, f"{step}Ready")[0] == "True", condition(world, ENVIRONMENT, f"{step}Ready")
+        await world.run_until(lambda step=step: condition(world, ENVIRONMENT, f"{step}Ready")[0] == "True", seconds=10)
     limit(world, QUOTA_A, 1000)
     await world.run_until(world.ready, seconds=5)
     await assert_steady(world)
