@@ -282,11 +282,7 @@ class Engine:
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def _read(self, call: Call, kind: ResourceType) -> Answer:
-        resource = self.require(call.path, kind)
-        # ARM replicates between its regions: a GET right after a creation may find nothing (azurerm#18268). For how
-        # long is unknown; a setting asks for it.
-        if self.now < resource.created + float(self.setting("visibleAfterSeconds", VISIBLE_AFTER_SECONDS)):
-            raise errors.resource_not_found(kind.name, "/".join(call.path.names), call.path.resource_group or "")
+        resource = self._seen(call, kind)
         headers = self._etag_header(kind, resource)
         if resource.operation is not None:
             headers.update(retry_after(self, None))
@@ -294,10 +290,23 @@ class Engine:
 
     def _head(self, call: Call, kind: ResourceType) -> Answer:
         try:
-            self.require(call.path, kind)
+            self._seen(call, kind)
         except ArmError as error:
             return Answer(error.status)
         return Answer(204)
+
+    def _seen(self, call: Call, kind: ResourceType) -> Resource:
+        """What a read finds, which may be behind.
+
+        ARM replicates between its regions: a read right after a creation may find nothing (azurerm#18268). For how
+        long is unknown; a setting asks for it.
+        """
+        resource = self.require(call.path, kind)
+        if self.now < resource.created + float(self.setting("visibleAfterSeconds", VISIBLE_AFTER_SECONDS)):
+            if kind.name == RESOURCE_GROUP:
+                raise errors.resource_group_not_found(call.path.name)
+            raise errors.resource_not_found(kind.name, "/".join(call.path.names), call.path.resource_group or "")
+        return resource
 
     def require(self, path: ArmPath, kind: ResourceType | None = None) -> Resource:
         """The resource of that path, or ARM's 404."""
@@ -572,6 +581,8 @@ class Engine:
                 if not isinstance(item, dict) or not item.get("name"):
                     raise errors.bad_request("InvalidRequestFormat", f"Each of '{name}' needs a name.", target=name)
                 child_id = f"{change.id}/{child_type.rsplit('/', 1)[-1]}/{item['name']}"
+                if child_id.lower() in kept:
+                    raise errors.duplicate_child(kind.name, str(item["name"]))
                 kept.add(child_id.lower())
                 existing = self.store.get(child_id)
                 child = self.change(child_kind, parse(child_id), "PUT", item, existing, parent=change)
@@ -911,7 +922,7 @@ class Engine:
             kind.check_delete(self, resource, query)
 
     def _refuse_held(self, hold: Hold, resource: Resource) -> None:
-        holders = [holder.id for holder in self.store.referrers(resource.id) if holder.type == hold.by]
+        holders = [holder.id for holder in self.store.referrers(resource.id, hold.by)]
         if holders:
             message = hold.message.format(id=resource.id, name=resource.name, holders=", ".join(holders))
             raise ArmError(hold.status, hold.code, message, details=[])

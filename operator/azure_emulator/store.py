@@ -12,6 +12,7 @@ import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,7 @@ class Store:
         self._references: dict[str, set[str]] = {}
         self._addresses: dict[str, dict[str, str]] = {}
         self._allotted: dict[str, list[list[str]]] = {}
+        self._full_below: dict[str, dict[str, int]] = {}
         self._located: dict[tuple[str, str, str], dict[str, None]] = {}
         self._location: dict[str, tuple[str, str, str]] = {}
         self._identities: dict[str, dict[str, None]] = {}  # the instances of a scale set share its principal
@@ -188,12 +190,7 @@ class Store:
 
     def children(self, parent_id: str, type_name: str | None = None) -> list[Resource]:
         """Resources directly below that id, oldest first; of one type if given."""
-        below = self._children.get(parent_id.lower(), {})
-        if type_name is None:
-            return [self.resources[key] for key in below]
-        # A group may hold tens of thousands, and few of a type: go through the shorter list.
-        shorter, longer = sorted((below, self._by_type.get(type_name.lower(), {})), key=len)
-        return [self.resources[key] for key in shorter if key in longer]
+        return self._of_type(self._children.get(parent_id.lower(), {}), type_name)
 
     def below(self, ancestor_id: str) -> list[Resource]:
         """All resources below that id, parents before children."""
@@ -225,17 +222,40 @@ class Store:
         keys = self._identities.get(principal_id.lower())
         return self.resources[next(iter(keys))] if keys else None
 
-    def referrers(self, resource_id: str) -> list[Resource]:
-        """Resources whose bodies name that id, oldest first."""
-        return [self.resources[key] for key in self._referrers.get(resource_id.lower(), ())]
+    def referrers(self, resource_id: str, type_name: str | None = None) -> list[Resource]:
+        """Resources whose bodies name that id, oldest first; of one type if given."""
+        return self._of_type(self._referrers.get(resource_id.lower(), {}), type_name)
 
     def references(self, resource_id: str) -> set[str]:
         """Keys of what the body of a resource names."""
         return self._references.get(resource_id.lower(), set())
 
+    def _of_type(self, keys: dict[str, None], type_name: str | None) -> list[Resource]:
+        if type_name is None:
+            return [self.resources[key] for key in keys]
+        # A group holds tens of thousands, a subnet as many interfaces, and there are few of most types: go through the
+        # shorter list.
+        shorter, longer = sorted((keys, self._by_type.get(type_name.lower(), {})), key=len)
+        return [self.resources[key] for key in shorter if key in longer]
+
     def addresses(self, subnet_id: str) -> dict[str, str]:
         """Private addresses in use in a subnet, with the key of the resource that holds each."""
         return self._addresses.get(subnet_id.lower(), {})
+
+    def full_below(self, subnet_id: str, prefix: str) -> int:
+        """The number of an address of a subnet's range before which none is free, as far as somebody found out."""
+        return self._full_below.get(subnet_id.lower(), {}).get(prefix, 0)
+
+    def note_full_below(self, subnet_id: str, prefix: str, number: int) -> None:
+        """Remember how far a range is full, so that the next search begins there."""
+        self._full_below.setdefault(subnet_id.lower(), {})[prefix] = number
+
+    def _free(self, subnet: str, address: str) -> None:
+        self._addresses[subnet].pop(address, None)
+        known = self._full_below.get(subnet)
+        if known:
+            number = int(ip_address(address))
+            self._full_below[subnet] = {prefix: min(below, number) for prefix, below in known.items()}
 
     def _index(self, resource: Resource) -> None:
         key = resource.key
@@ -250,7 +270,7 @@ class Store:
         before = self._allotted.get(key, [])
         if allotted != before:
             for subnet, address in before:
-                self._addresses[subnet].pop(address, None)
+                self._free(subnet, address)
             for subnet, address in allotted:
                 self._addresses.setdefault(subnet, {})[address] = key
             self._allotted[key] = [list(pair) for pair in allotted]
@@ -294,7 +314,7 @@ class Store:
         for target in self._references.pop(key, set()):
             self._referrers[target].pop(key, None)
         for subnet, address in self._allotted.pop(key, []):
-            self._addresses[subnet].pop(address, None)
+            self._free(subnet, address)
 
     # -- operations, settings, log -----------------------------------------------------------------------------------
 

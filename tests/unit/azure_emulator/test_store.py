@@ -104,3 +104,30 @@ def test_children_of_a_type_come_oldest_first_from_whichever_list_is_shorter():
     store.save(resource("/subscriptions/s/resourceGroups/other/providers/Microsoft.N/nets/0"))
     assert [one.id for one in store.children(GROUP, "Microsoft.N/nets")] == names
     assert [one.name for one in store.children(GROUP, "microsoft.m/OTHERS")] == ["one"]
+
+
+def test_referrers_of_a_type():
+    store = Store()
+    nic, rule = (
+        resource(f"{NET}-nic", "M.N/nics", net={"id": NET}),
+        resource(f"{NET}-rule", "M.N/rules", net={"id": NET}),
+    )
+    for one in (resource(NET), nic, rule, resource(f"{NET}-lone", "M.N/nics")):
+        store.save(one)
+    assert store.referrers(NET) == [nic, rule]
+    assert store.referrers(NET, "m.n/NICS") == [nic]
+    assert store.referrers(NET, "M.N/others") == []
+
+
+def test_a_search_for_addresses_goes_back_to_what_became_free():
+    store = Store()
+    low, high = resource(f"{NET}-low"), resource(f"{NET}-high")
+    low.internal["addresses"], high.internal["addresses"] = [[NET.lower(), "10.0.0.4"]], [[NET.lower(), "10.0.0.5"]]
+    store.save(low)
+    store.save(high)
+    store.note_full_below(NET, "10.0.0.0/24", 0x0A000006)
+    store.remove(high)
+    assert store.full_below(NET, "10.0.0.0/24") == 0x0A000005
+    low.internal["addresses"] = [[NET.lower(), "10.0.0.9"]]
+    store.save(low)
+    assert store.full_below(NET.upper(), "10.0.0.0/24") == 0x0A000004

@@ -35,7 +35,8 @@ def test_suffixes_are_those_that_were_set():
         "core.example.net",
         ".vault.example.net",
     )
-    assert environment(Settings())["suffixes"]["storage"] == "core.windows.net"  # nothing is left of the other
+    # Nothing is left of the other.
+    assert environment(Settings())["suffixes"]["storage"] == "core.windows.net"
 
 
 def test_a_cloud_of_its_own_has_its_own_addresses():

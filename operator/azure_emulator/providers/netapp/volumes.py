@@ -216,10 +216,8 @@ def _place(change: Change, pool: Resource) -> None:
 
 def _sibling_set(engine: Engine, subnet: Resource) -> str | None:
     """Volumes in one subnet share a sibling set."""
-    for other in engine.store.referrers(subnet.id):
-        if other.type == VOLUME:
-            return str(other.properties["networkSiblingSetId"])
-    return None
+    others = engine.store.referrers(subnet.id, VOLUME)
+    return str(others[0].properties["networkSiblingSetId"]) if others else None
 
 
 def _check_subnet(change: Change) -> Resource:

@@ -91,13 +91,21 @@ def free(engine: Engine, subnet: Resource, version: int = IPV4, limit: int = 1) 
     for network in prefixes(subnet):
         if network.version != version:
             continue
+        # Tens of thousands may be taken: the search goes on where the last one found the range full.
         first = int(network.network_address) + RESERVED_AT_START
+        first = max(first, engine.store.full_below(subnet.id, str(network)))
         last = int(network.broadcast_address) - RESERVED_AT_END
+        is_full = True
         for number in range(first, last + 1):
             if len(found) >= limit:
                 return found
             address = str(_address(number, version))
-            if address not in taken and (subnet.key, address) not in engine.reserved:
+            if address in taken:
+                continue
+            if is_full:
+                engine.store.note_full_below(subnet.id, str(network), number)
+                is_full = False
+            if (subnet.key, address) not in engine.reserved:
                 found.append(address)
     return found
 

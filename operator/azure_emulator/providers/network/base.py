@@ -74,7 +74,7 @@ def back_references(
 ) -> None:
     """Show which resources refer to this one; like Azure, show nothing where there are none."""
     for type_name, name in names_of.items():
-        found = [{"id": holder.id} for holder in engine.store.referrers(resource.id) if holder.type == type_name]
+        found = [{"id": holder.id} for holder in engine.store.referrers(resource.id, type_name)]
         if found:
             properties[name] = found
 

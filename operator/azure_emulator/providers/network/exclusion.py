@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def running_writer(engine: Engine, vnet_id: str) -> tuple[Resource, Operation] | None:
     """A peering or private endpoint elsewhere whose write concerns this network, with its operation."""
-    outside = [holder for holder in engine.store.referrers(vnet_id) if holder.type == PEERING]
+    outside = engine.store.referrers(vnet_id, PEERING)
     for subnet in engine.store.children(vnet_id, SUBNET):
-        outside.extend(holder for holder in engine.store.referrers(subnet.id) if holder.type == ENDPOINT)
+        outside += engine.store.referrers(subnet.id, ENDPOINT)
     for writer in outside:
         running = engine.running(writer)
         if running is not None:

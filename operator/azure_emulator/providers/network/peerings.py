@@ -131,11 +131,7 @@ def _peers(engine: Engine, vnet_id: str) -> list[Resource]:
 
 def has_gateway(engine: Engine, vnet_id: str) -> bool:
     """Whether a network has a gateway of its own."""
-    return any(
-        holder.type == GATEWAY
-        for subnet in engine.store.children(vnet_id, SUBNET)
-        for holder in engine.store.referrers(subnet.id)
-    )
+    return any(engine.store.referrers(subnet.id, GATEWAY) for subnet in engine.store.children(vnet_id, SUBNET))
 
 
 def _check_gateways(change: Change, local: str, remote: Resource, there: Resource | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -21,6 +22,7 @@ from azure_emulator.types import Answer, Call, Provider
 
 if TYPE_CHECKING:
     from azure_emulator.engine import Engine
+    from azure_emulator.store import Resource
 
 # Setting `resourceGraphLagSeconds`: how long a change stays unseen here. "Up to 60 s" is said of scale sets
 # (azure-compute-docs, orchestration modes); most changes are seen within seconds.
@@ -123,10 +125,10 @@ def _table(call: Call, name: str, subscriptions: set[str]) -> Table:
     if name not in ("resources", "resourcecontainers"):
         raise QueryError("DisallowedLogicalTableName", f"Table {name} is invalid, unsupported or disallowed.")
     lag = float(engine.setting("resourceGraphLagSeconds", LAG_SECONDS))
-    rows = [row for kind, shown in engine.late.resources(lag) if (row := _row(engine, kind, shown)) is not None]
+    rows = engine.late.rows(lag, partial(_row, engine))
     rows += [_subscription(engine, identity) for identity in engine.subscriptions.values()]
-    containers = name == "resourcecontainers"
-    found = [row for row in rows if (row["type"] in _CONTAINERS.values()) == containers]
+    containers, kinds = name == "resourcecontainers", set(_CONTAINERS.values())
+    found = [row for row in rows if (row["type"] in kinds) == containers]
     found = [row for row in found if row["subscriptionId"].lower() in subscriptions]
     return Table(list(_COLUMNS), _seen_by(call, found))
 
@@ -134,16 +136,19 @@ def _table(call: Call, name: str, subscriptions: set[str]) -> Table:
 def _seen_by(call: Call, rows: list[Row]) -> list[Row]:
     """Rows without what the caller may not read."""
     there = [found for row in rows if (found := call.engine.store.get(row["id"])) is not None]
-    hidden = {one.key for one in there} - {one.key for one in call.engine.screened(call, there)}
+    seen = call.engine.screened(call, there)
+    if len(seen) == len(there):
+        return rows
+    hidden = {one.key for one in there} - {one.key for one in seen}
     return [row for row in rows if row["id"].lower() not in hidden]
 
 
-def _row(engine: Engine, type_name: str, shown: dict[str, Any]) -> Row | None:
+def _row(engine: Engine, resource: Resource) -> Row | None:
     """A resource as Resource Graph shows it, None for what it does not: children and extensions without a location."""
-    kind = engine.types.get(type_name.lower())
-    path = parse(shown["id"])
-    if kind is None or kind.location is None or kind.extension or path.subscription is None:
+    kind, path = engine.types[resource.type.lower()], parse(resource.id)
+    if kind.location is None or kind.extension or path.subscription is None:
         return None
+    shown = engine.view(resource)
     row: Row = {name: shown.get(name) for name in _COLUMNS}
     return row | {
         "type": _CONTAINERS.get(kind.key, kind.key), "tenantId": engine.tenant, "subscriptionId": path.subscription,
