@@ -49,9 +49,7 @@ def functions(type_name: str) -> dict[tuple[str, str], Function]:
 
 
 def _connections(engine: Engine, target: Resource) -> Iterator[tuple[Resource, dict[str, Any]]]:
-    for endpoint in engine.store.referrers(target.id):
-        if endpoint.type != private_endpoints.ENDPOINT:
-            continue
+    for endpoint in engine.store.referrers(target.id, private_endpoints.ENDPOINT):
         for connection in private_endpoints.connections(endpoint.properties):
             leads_here = str(connection["properties"]["privateLinkServiceId"]).lower() == target.key
             if leads_here and _status(connection) != _REMOVED:

@@ -114,10 +114,7 @@ def permissions(engine: Engine, principal: Principal, scope: str) -> list[Permis
         return [Permission(actions=("*",))]
     given = grants(engine, principal.object_id)
     return [
-        permission
-        for grant in given
-        if is_within(engine, scope, grant.scope)
-        for permission in grant.role.permissions
+        permission for grant in given if is_within(engine, scope, grant.scope) for permission in grant.role.permissions
     ]
 
 

@@ -70,8 +70,8 @@ def _check_nic(change: Change, reference: str) -> None:
         raise errors.invalid_reference(reference, change.id)
     if nic.state not in ("Succeeded", "Failed"):
         raise errors.referenced_not_provisioned(nic.id, change.id, nic.state, "PutNicOperation")
-    for holder in change.engine.store.referrers(nic.id):
-        if holder.type == VM and holder.key != change.path.key:
+    for holder in change.engine.store.referrers(nic.id, VM):
+        if holder.key != change.path.key:
             raise errors.bad_request(
                 "NicInUse",
                 f"Network Interface {nic.id} is used by existing resource {holder.id}. In order to use it, it must be "
@@ -177,8 +177,10 @@ def image_facts(engine: Engine, reference: dict[str, Any]) -> tuple[int, str]:
         image.properties, "storageProfile.osDiskImage"
     )
     parent = engine.store.get(image.parent)
-    os_type = bodies.get(disk, "osType") or image.properties.get("osType") or (
-        parent.properties.get("osType") if parent is not None else None
+    os_type = (
+        bodies.get(disk, "osType")
+        or image.properties.get("osType")
+        or (parent.properties.get("osType") if parent is not None else None)
     )
     size_gb = bodies.get(disk, "diskSizeGB") or bodies.get(disk, "sizeInGB") or images.DEFAULT_OS_DISK_GB
     return int(size_gb), str(os_type or "Linux")

@@ -25,8 +25,8 @@ def members(engine: Engine, scale_set: Resource) -> list[Resource]:
     """The virtual machines of a set, oldest first."""
     return [
         holder
-        for holder in engine.store.referrers(scale_set.id)
-        if holder.type == VM and bodies.same(bodies.get(holder.properties, "virtualMachineScaleSet.id"), scale_set.id)
+        for holder in engine.store.referrers(scale_set.id, VM)
+        if bodies.same(bodies.get(holder.properties, "virtualMachineScaleSet.id"), scale_set.id)
     ]
 
 

@@ -152,8 +152,8 @@ def _machines(call: Call) -> list[Resource]:
     found = engine.store.children(scale_set.id, INSTANCE)
     found += [
         one
-        for one in engine.store.referrers(scale_set.id)
-        if one.type == VM and bodies.same(bodies.get(one.properties, "virtualMachineScaleSet.id"), scale_set.id)
+        for one in engine.store.referrers(scale_set.id, VM)
+        if bodies.same(bodies.get(one.properties, "virtualMachineScaleSet.id"), scale_set.id)
     ]
     named = call.path.names[1:2] if call.path.types[1:2] and call.path.types[1].lower() == "virtualmachines" else ()
     return [one for one in found if not named or one.name.lower() == named[0].lower()]

@@ -203,7 +203,7 @@ def fault_domain(engine: Engine, machine: Resource) -> int | None:
     holder = engine.store.get(str(reference)) if reference else None
     if holder is None:
         return None
-    mates = [one for one in engine.store.referrers(holder.id) if one.type == machine.type]
+    mates = engine.store.referrers(holder.id, machine.type)
     position = next((index for index, mate in enumerate(mates) if mate.key == machine.key), 0)
     return position % int(holder.properties.get("platformFaultDomainCount", FAULT_DOMAINS))
 

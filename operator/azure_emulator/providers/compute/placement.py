@@ -28,8 +28,8 @@ _MEMBERS = ((VM, "virtualMachines"), (SCALE_SET, "virtualMachineScaleSets"), (AV
 
 def _members(engine: Engine, group: Resource, type_name: str) -> list[Resource]:
     return [
-        one for one in engine.store.referrers(group.id)
-        if one.type == type_name and bodies.same(bodies.get(one.properties, "proximityPlacementGroup.id"), group.id)
+        one for one in engine.store.referrers(group.id, type_name)
+        if bodies.same(bodies.get(one.properties, "proximityPlacementGroup.id"), group.id)
     ]  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _check_set(change: Change) -> None:
 
 
 def _machines(engine: Engine, found: Resource) -> list[Resource]:
-    return [one for one in engine.store.referrers(found.id) if one.type == VM]
+    return engine.store.referrers(found.id, VM)
 
 
 def _view_set(engine: Engine, found: Resource, shown: dict[str, Any], query: Mapping[str, str]) -> None:

@@ -108,7 +108,7 @@ def mates(engine: Engine, machine: Resource) -> list[Resource]:
     for name in ("virtualMachineScaleSet", "availabilitySet"):
         reference = bodies.get(machine.properties, f"{name}.id")
         if reference:
-            return [one for one in engine.store.referrers(str(reference)) if one.type == machine.type]
+            return engine.store.referrers(str(reference), machine.type)
     return [machine]
 
 

@@ -101,7 +101,7 @@ def _check_association(change: Change) -> None:
 
 def _check_rule_delete(engine: Engine, rule: Resource, query: Mapping[str, str]) -> None:
     """What is associated goes along only if asked for; in a group's deletion everything goes."""
-    associated = [one for one in engine.store.referrers(rule.id) if one.type == ASSOCIATION]
+    associated = engine.store.referrers(rule.id, ASSOCIATION)
     group = engine.store.get(rule.parent)
     if not associated or (group is not None and group.state == "Deleting"):
         return
@@ -119,7 +119,7 @@ def associations(call: Call) -> Answer:
     """GET …/associations of a rule or an endpoint."""
     engine, parent = call.engine, call.path.parent
     engine.require(parse(parent))
-    found = [one for one in engine.store.referrers(parent) if one.type == ASSOCIATION]
+    found = engine.store.referrers(parent, ASSOCIATION)
     return engine.page(call, found)
 
 

@@ -103,7 +103,7 @@ def list_policy_volumes(call: Call) -> Answer:
     """GET …/snapshotPolicies/{name}/volumes."""
     engine, policy = call.engine, call.engine.require(parse(call.path.parent))
     return Answer(200, {"value": [
-        engine.view(volume) for volume in engine.store.referrers(policy.id) if volume.type == VOLUME
+        engine.view(volume) for volume in engine.store.referrers(policy.id, VOLUME)
     ]})  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def _check_backup_policy(change: Change) -> None:
 
 def _view_backup_policy(engine: Engine, policy: Resource, shown: dict[str, Any], query: Mapping[str, str]) -> None:
     long_name(engine, policy, shown, query)
-    volumes = [one for one in engine.store.referrers(policy.id) if one.type == VOLUME]
+    volumes = engine.store.referrers(policy.id, VOLUME)
     shown["properties"]["volumesAssigned"] = len(volumes)
     shown["properties"]["volumeBackups"] = [
         {"volumeName": volume.name, "backupsCount": 0, "policyEnabled": bool(policy.properties.get("enabled"))}

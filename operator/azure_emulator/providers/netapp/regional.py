@@ -186,8 +186,8 @@ def _check_quota(call: Call) -> Answer:
 def _siblings(call: Call) -> list[Resource]:
     body = _body(call, "networkSiblingSetId", "subnetId")
     found = [
-        volume for volume in call.engine.store.referrers(body["subnetId"])
-        if volume.type == VOLUME and volume.properties["networkSiblingSetId"] == body["networkSiblingSetId"]
+        volume for volume in call.engine.store.referrers(body["subnetId"], VOLUME)
+        if volume.properties["networkSiblingSetId"] == body["networkSiblingSetId"]
     ]  # fmt: skip
     if not found:
         raise errors.ArmError(

@@ -81,8 +81,8 @@ def _check_configurations(change: Change) -> None:
 
 
 def _refuse_second(change: Change, subnet: Resource) -> None:
-    for holder in change.engine.store.referrers(subnet.id):
-        if holder.type == BASTION and holder.key != change.path.key:
+    for holder in change.engine.store.referrers(subnet.id, BASTION):
+        if holder.key != change.path.key:
             raise refusal(BAD_SUBNET, f"Subnet {subnet.id} has a Bastion already: {holder.id}.")
 
 

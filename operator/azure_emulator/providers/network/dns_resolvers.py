@@ -58,8 +58,8 @@ def _check_resolver(change: Change) -> None:
     )
     in_region(change, vnet)
     change.properties["virtualNetwork"] = {"id": vnet.id}
-    for holder in change.engine.store.referrers(vnet.id):
-        if holder.type == RESOLVER and holder.key != change.path.key:
+    for holder in change.engine.store.referrers(vnet.id, RESOLVER):
+        if holder.key != change.path.key:
             raise errors.conflict(_IN_USE, f"Virtual network {vnet.id} has a DNS resolver already: {holder.id}.")
     with_guid(change)
 
@@ -140,12 +140,8 @@ def _moved_out(engine: Engine, endpoint: Resource) -> None:
 
 def _refuse_used_outbound(engine: Engine, endpoint: Resource, query: Mapping[str, str]) -> None:
     del query
-    for holder in engine.store.referrers(endpoint.id):
-        if holder.type == RULESET:
-            raise errors.conflict(
-                _IN_USE,
-                f"Outbound endpoint {endpoint.id} cannot be deleted: {holder.id} uses it.",
-            )
+    for holder in engine.store.referrers(endpoint.id, RULESET):
+        raise errors.conflict(_IN_USE, f"Outbound endpoint {endpoint.id} cannot be deleted: {holder.id} uses it.")
 
 
 # -- rulesets --------------------------------------------------------------------------------------------------------
@@ -185,8 +181,8 @@ def _check_link(change: Change) -> None:
     network = str(bodies.get(change.properties, "virtualNetwork.id", ""))
     vnet = provisioned(change, network, "PutVirtualNetworkOperation")
     change.properties["virtualNetwork"] = {"id": vnet.id}
-    for holder in change.engine.store.referrers(vnet.id):
-        if holder.type == RULESET_LINK and holder.key != change.path.key:
+    for holder in change.engine.store.referrers(vnet.id, RULESET_LINK):
+        if holder.key != change.path.key:
             raise errors.conflict(
                 _IN_USE, f"Virtual network {vnet.id} is linked to a DNS forwarding ruleset already: {holder.id}."
             )
@@ -197,13 +193,13 @@ def _check_link(change: Change) -> None:
 
 def _resolvers_of(call: Call) -> Answer:
     vnet = call.engine.require(parse(call.path.parent))
-    found = [holder for holder in call.engine.store.referrers(vnet.id) if holder.type == RESOLVER]
+    found = call.engine.store.referrers(vnet.id, RESOLVER)
     return Answer(200, {"value": [{"id": resolver.id} for resolver in found]})
 
 
 def _rulesets_of(call: Call) -> Answer:
     vnet = call.engine.require(parse(call.path.parent))
-    found = [holder for holder in call.engine.store.referrers(vnet.id) if holder.type == RULESET_LINK]
+    found = call.engine.store.referrers(vnet.id, RULESET_LINK)
     return Answer(200, {"value": [
         {"id": link.parent, "properties": {"virtualNetworkLink": {"id": link.id}}} for link in found
     ]})  # fmt: skip

@@ -32,8 +32,8 @@ _EVERYWHERE = "0.0.0.0/0"
 
 
 def _require_running(engine: Engine, nic: Resource) -> None:
-    for holder in engine.store.referrers(nic.id):
-        if holder.type == VM and holder.internal.get("power", "running") == "running":
+    for holder in engine.store.referrers(nic.id, VM):
+        if holder.internal.get("power", "running") == "running":
             return
     raise refusal(
         NOT_RUNNING,
@@ -150,18 +150,15 @@ def _beyond_gateway(engine: Engine, vnet_id: str) -> list[str]:
     """Prefixes on the other side of the connections of a network's gateway."""
     found: set[str] = set()
     for subnet in engine.store.children(vnet_id, SUBNET):
-        for gateway in engine.store.referrers(subnet.id):
-            if gateway.type == GATEWAY:
-                found.update(beyond(engine, gateway))
+        for gateway in engine.store.referrers(subnet.id, GATEWAY):
+            found.update(beyond(engine, gateway))
     return sorted(found, key=lambda text: (int(ipaddress.ip_network(text).network_address), text))
 
 
 def beyond(engine: Engine, gateway: Resource) -> set[str]:
     """Prefixes that a gateway learned from its connections."""
     found: set[str] = set()
-    for connection in engine.store.referrers(gateway.id):
-        if connection.type != CONNECTION:
-            continue
+    for connection in engine.store.referrers(gateway.id, CONNECTION):
         for name in ("localNetworkGateway2", "virtualNetworkGateway1", "virtualNetworkGateway2"):
             peer = engine.store.get(str(bodies.get(connection.properties, f"{name}.id", "")))
             if peer is not None and peer.key != gateway.key:

@@ -114,9 +114,8 @@ def _configure(change: Change, item: dict[str, Any]) -> list[str]:
     if addresses.prefixes(subnet)[0].prefixlen > SMALLEST_SUBNET:
         raise refusal(BAD_SUBNET, f"The address range of {subnet.id} must be /{SMALLEST_SUBNET} or larger.")
     kind = change.properties.get("gatewayType")
-    for holder in change.engine.store.referrers(subnet.id):
-        same = holder.type == GATEWAY and holder.key != change.path.key
-        if same and holder.properties.get("gatewayType") == kind:
+    for holder in change.engine.store.referrers(subnet.id, GATEWAY):
+        if holder.key != change.path.key and holder.properties.get("gatewayType") == kind:
             raise refusal(
                 SECOND_GATEWAY, f"Virtual network {subnet.parent} has a gateway of type {kind} already: {holder.id}."
             )
@@ -174,7 +173,7 @@ def vnet_of(gateway: Resource) -> str:
 def _connections(call: Call) -> Answer:
     engine = call.engine
     gateway = engine.require(parse(call.path.parent))
-    found = [holder for holder in engine.store.referrers(gateway.id) if holder.type == CONNECTION]
+    found = engine.store.referrers(gateway.id, CONNECTION)
     return engine.page(call, found)
 
 
@@ -196,10 +195,10 @@ def _bgp_peers(call: Call, gateway: Resource) -> Any:
     """The gateways on premises with which BGP is spoken."""
     engine = call.engine
     found = []
-    for connection in engine.store.referrers(gateway.id):
+    for connection in engine.store.referrers(gateway.id, CONNECTION):
         local = engine.store.get(str(bodies.get(connection.properties, "localNetworkGateway2.id", "")))
         asn = bodies.get(local.properties, "bgpSettings.asn") if local is not None else None
-        if connection.type == CONNECTION and connection.properties.get("enableBgp") and asn is not None and local:
+        if connection.properties.get("enableBgp") and asn is not None and local:
             up = status_of(engine, connection) == "Connected"
             found.append({
                 "localAddress": gateway.properties["bgpSettings"]["bgpPeeringAddress"],

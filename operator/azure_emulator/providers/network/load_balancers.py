@@ -168,7 +168,7 @@ def _check_rules_apart(found: list[dict[str, Any]]) -> None:
 
 
 def _scale_sets_at(engine: Engine, pool_id: str) -> list[Resource]:
-    return [holder for holder in engine.store.referrers(pool_id) if holder.type == SCALE_SET]
+    return engine.store.referrers(pool_id, SCALE_SET)
 
 
 def _refuse_pool_in_scale_set(change: Change) -> None:
@@ -235,9 +235,7 @@ def _refuse_in_rule(call: Call) -> None:
 def _leave(engine: Engine, part: Resource) -> None:
     """A pool or rule that goes is taken out of the interfaces that were in it."""
     name = "loadBalancerBackendAddressPools" if part.type == BACKEND_POOL else "loadBalancerInboundNatRules"
-    for nic in engine.store.referrers(part.id):
-        if nic.type != NIC:
-            continue
+    for nic in engine.store.referrers(part.id, NIC):
         for item in nic.properties["ipConfigurations"]:
             inner = item["properties"]
             inner[name] = [one for one in inner.get(name) or [] if str(one.get("id", "")).lower() != part.key]
@@ -271,8 +269,7 @@ def _members(engine: Engine, part: Resource) -> list[dict[str, Any]]:
     name = "loadBalancerBackendAddressPools" if part.type == BACKEND_POOL else "loadBalancerInboundNatRules"
     return [
         {"id": item["id"], "name": item["name"], "nic": nic, "properties": item["properties"]}
-        for nic in engine.store.referrers(part.id)
-        if nic.type == NIC
+        for nic in engine.store.referrers(part.id, NIC)
         for item in nic.properties["ipConfigurations"]
         if any(bodies.same(one.get("id"), part.id) for one in item["properties"].get(name) or [])
     ]

@@ -64,7 +64,7 @@ def _view(engine: Engine, gateway: Resource, shown: dict[str, Any], query: Mappi
 
 def _check_delete(engine: Engine, gateway: Resource, query: Mapping[str, str]) -> None:
     del query
-    holders = [holder.id for holder in engine.store.referrers(gateway.id) if holder.type == SUBNET]
+    holders = [holder.id for holder in engine.store.referrers(gateway.id, SUBNET)]
     if holders:
         raise refusal(
             str(engine.setting("natGatewayInUseCode", IN_USE_CODES[0])),

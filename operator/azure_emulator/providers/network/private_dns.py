@@ -74,8 +74,8 @@ def _check_link(change: Change) -> None:
 
 def _check_registration(change: Change, vnet: Resource) -> None:
     """A network registers its machines in one zone only (dns docs, auto-registration)."""
-    for holder in change.engine.store.referrers(vnet.id):
-        if holder.type == LINK and holder.key != change.path.key and holder.properties.get("registrationEnabled"):
+    for holder in change.engine.store.referrers(vnet.id, LINK):
+        if holder.key != change.path.key and holder.properties.get("registrationEnabled"):
             raise errors.conflict(
                 "Conflict",
                 f"Virtual network '{vnet.id}' is already linked to the private zone '{parse(holder.id).names[0]}' with "

@@ -223,7 +223,7 @@ def _allot_prefix(engine: Engine, prefix: Resource, operation: Operation) -> Non
 
 def members(engine: Engine, prefix: Resource) -> list[Resource]:
     """The public addresses that were taken from a prefix."""
-    return [holder for holder in engine.store.referrers(prefix.id) if holder.type == PUBLIC_IP]
+    return engine.store.referrers(prefix.id, PUBLIC_IP)
 
 
 def _free_of(engine: Engine, prefix: Resource) -> list[str]:
@@ -237,9 +237,8 @@ def _view_prefix(engine: Engine, prefix: Resource, shown: dict[str, Any], query:
     found = members(engine, prefix)
     if found:
         shown["properties"]["publicIPAddresses"] = [{"id": member.id} for member in found]
-    for holder in engine.store.referrers(prefix.id):
-        if holder.type == NAT_GATEWAY:
-            shown["properties"]["natGateway"] = {"id": holder.id}
+    for gateway in engine.store.referrers(prefix.id, NAT_GATEWAY):
+        shown["properties"]["natGateway"] = {"id": gateway.id}
 
 
 # -- the types, and what is asked of them ----------------------------------------------------------------------------

@@ -195,8 +195,8 @@ def check_application_groups(change: Change, references: list[Any], vnet_id: str
         group = provisioned(change, str(reference.get("id", "")), "PutApplicationSecurityGroupOperation")
         in_region(change, group)
         reference["id"] = group.id
-        for holder in store.referrers(group.id):
-            if holder.type != NIC or holder.key == change.path.key:
+        for holder in store.referrers(group.id, NIC):
+            if holder.key == change.path.key:
                 continue
             subnet = str(bodies.get(holder.properties["ipConfigurations"][0], "properties.subnet.id", ""))
             if not subnet.lower().startswith(f"{vnet_id.lower()}/"):

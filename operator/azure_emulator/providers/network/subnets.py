@@ -205,8 +205,8 @@ def _check_associations(change: Change) -> None:
 
 def _check_one_network_per_gateway(change: Change) -> None:
     gateway = str(bodies.get(change.properties, "natGateway.id", ""))
-    for other in change.engine.store.referrers(gateway):
-        if other.type == SUBNET and other.parent.lower() != change.path.parent.lower():
+    for other in change.engine.store.referrers(gateway, SUBNET):
+        if other.parent.lower() != change.path.parent.lower():
             raise refusal(
                 "NatGatewayCannotBeUsedBySubnetsBelongingToDifferentVirtualNetworks",
                 f"Nat Gateway {gateway} cannot be used by subnets {change.id}, {other.id} since they belong to "
