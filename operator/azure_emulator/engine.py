@@ -140,8 +140,8 @@ class Engine:
         self.principal = SOMEBODY
         while self._due and self._due[0][0] <= present:
             end, _, identity = heapq.heappop(self._due)
-            operation = self.store.operations[identity]
-            if operation.running and operation.end == end:
+            operation = self.store.operations.get(identity)
+            if operation is not None and operation.running and operation.end == end:
                 self.now = end
                 self._finish(operation)
         self.now = present
@@ -742,9 +742,14 @@ class Engine:
         """The moments at which timers of resources below a scope will run."""
         prefix = f"{scope.lower()}/"
         return [
-            operation.end for operation in self.store.operations.values()
-            if operation.running and operation.verb.startswith(LATER) and operation.resource.lower().startswith(prefix)
+            operation.end for operation in self.under_way()
+            if operation.verb.startswith(LATER) and operation.resource.lower().startswith(prefix)
         ]  # fmt: skip
+
+    def under_way(self) -> list[Operation]:
+        """The operations and timers that run, without a walk over all that ever ran."""
+        found = {identity: self.store.operations.get(identity) for _, _, identity in self._due}
+        return [operation for operation in found.values() if operation is not None and operation.running]
 
     def cancel(self, operation: Operation, failure: ArmError | None = None) -> None:
         """End a running operation now as Canceled; its resource shows that state."""

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from azure_emulator.arm_path import parent_of
 
 # The request log kept in memory and on disk is bounded: an operator that runs for days would otherwise fill both.
 REQUESTS_KEPT = 200_000
+OPERATIONS_KEPT = 100_000
 STATE_FILE = "azure.sqlite3"
+_NO_SNAPSHOT = "this is no snapshot of an emulator, or not a whole one"
 
 _SCHEMA = """
 create table if not exists resources (key text primary key, document text not null) without rowid;
@@ -319,9 +322,13 @@ class Store:
     # -- operations, settings, log -----------------------------------------------------------------------------------
 
     def save_operation(self, operation: Operation) -> None:
-        """Take in a new or changed operation."""
+        """Take in a new or changed operation; of very many the oldest that have ended are forgotten, as Azure does."""
         self.operations[operation.id] = operation
         self._dirty_operations.add(operation.id)
+        if len(self.operations) > OPERATIONS_KEPT:
+            ended = (one for one in self.operations.values() if not one.running and one is not operation)
+            for old in list(islice(ended, OPERATIONS_KEPT // 10)):
+                self.remove_operation(old)
 
     def remove_operation(self, operation: Operation) -> None:
         """Forget an operation."""
@@ -413,10 +420,12 @@ class Store:
         with sqlite3.connect(":memory:") as database:
             try:
                 database.deserialize(content)
-                database.execute("select key, document from resources limit 1")
-            except sqlite3.DatabaseError as error:
-                msg = "this is no snapshot of an emulator"
-                raise ValueError(msg) from error
+                whole = Store()
+                whole._read(database)  # all of it, before anything is given up for it
+                if not {"clock", "seed"} <= set(whole.settings):
+                    raise ValueError(_NO_SNAPSHOT)
+            except (sqlite3.Error, ValueError, TypeError, MemoryError) as error:
+                raise ValueError(_NO_SNAPSHOT) from error
             for resource in list(self.resources.values()):
                 self.remove(resource)
             self._dirty_operations |= set(self.operations)
@@ -446,9 +455,8 @@ class Store:
         rows = [Resource(**json.loads(text)) for (text,) in database.execute("select document from resources")]
         for resource in sorted(rows, key=lambda row: (row.created, row.id.count("/"), row.id)):
             self.save(resource)
-        for (text,) in database.execute("select document from operations"):
-            operation = Operation(**json.loads(text))
-            self.operations[operation.id] = operation
+        operations = [Operation(**json.loads(text)) for (text,) in database.execute("select document from operations")]
+        self.operations.update((one.id, one) for one in sorted(operations, key=lambda one: one.start))
         for name, text in database.execute("select name, document from settings"):
             self.settings[name] = json.loads(text)
         for (text,) in database.execute(

@@ -60,7 +60,9 @@ class Page:
         engine, store = self._emulator.engine, self._emulator.store
         engine.settle()
         clock = self._emulator.clock
-        running = [one for one in store.operations.values() if one.running and not one.verb.startswith(LATER)]
+        running = sorted(
+            (one for one in engine.under_way() if not one.verb.startswith(LATER)), key=lambda one: one.start
+        )
         groups = store.of_type(RESOURCE_GROUP)
         chosen = next((group for group in groups if group.name.lower() == request.query.get("group", "").lower()), None)
         chosen = chosen or next(iter(groups), None)

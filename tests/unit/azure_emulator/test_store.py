@@ -131,3 +131,14 @@ def test_a_search_for_addresses_goes_back_to_what_became_free():
     low.internal["addresses"] = [[NET.lower(), "10.0.0.9"]]
     store.save(low)
     assert store.full_below(NET.upper(), "10.0.0.0/24") == 0x0A000004
+
+
+def test_of_very_many_operations_the_oldest_that_ended_are_forgotten(monkeypatch, tmp_path):
+    monkeypatch.setattr("azure_emulator.store.OPERATIONS_KEPT", 20)
+    store = Store(tmp_path)
+    for number in range(21):
+        status = "InProgress" if number == 0 else "Succeeded"
+        store.save_operation(Operation(f"op{number}", NET, "Microsoft.N/nets", "PUT", number, number + 1, status))
+    store.commit()
+    assert [*store.operations][:3] == ["op0", "op3", "op4"]
+    assert [*Store(tmp_path).operations] == [*store.operations]
