@@ -28,18 +28,20 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK = ("127.", "::1", "::ffff:127.")
+# Calendars end with the year 9999: a day in a second, and a century at once, are as much as anybody needs.
+FASTEST, FARTHEST = 86_400.0, 100 * 365.25 * 86_400.0
 
 
 class Speed(Document):
     """Emulated seconds per real second."""
 
-    speed: float = Field(ge=0, strict=False)
+    speed: float = Field(ge=0, le=FASTEST, allow_inf_nan=False, strict=False)
 
 
 class Advance(Document):
     """How far to move the clock."""
 
-    seconds: float = Field(ge=0, strict=False)
+    seconds: float = Field(ge=0, le=FARTHEST, allow_inf_nan=False, strict=False)
 
 
 class Admin:
@@ -145,7 +147,7 @@ class Admin:
         return web.json_response({"requests": found, "last": log[-1]["sequence"] if log else 0})
 
     async def operations(self, request: web.Request) -> web.Response:  # noqa: ARG002 (an aiohttp handler)
-        """Every operation ever started."""
+        """Every operation that is remembered, oldest first."""
         self._emulator.engine.settle()
         found = sorted(self._emulator.store.operations.values(), key=lambda operation: operation.start)
         document = [operation.document() for operation in found if not operation.verb.startswith(LATER)]

@@ -6,6 +6,7 @@ Knows the admin API's paths and what may be in a scenario, and nothing else of t
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import ssl
@@ -38,7 +39,7 @@ class Client:
 
     def __init__(self, url: str, ca_file: str | None) -> None:
         self._url = url.rstrip("/")
-        self._context = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else None
+        self._context = _trusting(ca_file) if url.startswith("https:") else None
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """One request, and its document; AdminError says what went wrong."""
@@ -48,20 +49,40 @@ class Client:
 
     def raw(self, method: str, path: str, content: bytes | None = None) -> bytes:
         """One request, and its bytes."""
-        request = urllib.request.Request(f"{self._url}/emulator/{path}", content, method=method)  # noqa: S310 (ours)
         try:
+            request = urllib.request.Request(f"{self._url}/emulator/{path}", content, method=method)  # noqa: S310 (ours)
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=self._context) as response:  # noqa: S310
                 answer: bytes = response.read()
                 return answer
         except urllib.error.HTTPError as error:
             raise AdminError(_said(error.read())) from error
-        except (urllib.error.URLError, TimeoutError, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             msg = (
                 f"no emulator answers at {self._url}: {reason}\nStart one with `azure-emulator serve`, or say where it "
-                f"is with --url or {URL_VARIABLE} (and its certificate authority with --ca-file or {CA_VARIABLE})."
+                f"is: --url or {URL_VARIABLE} (https://…, and its CA with --ca-file or {CA_VARIABLE}, "
+                "where it speaks TLS)."
             )
             raise AdminError(msg) from error
+
+
+def _trusting(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        msg = (
+            f"{ca_file}: {error.strerror or error}; write the file that `serve --ca-file` wrote, as --ca-file or in "
+            f"{CA_VARIABLE}"
+        )
+        raise AdminError(msg) from error
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        msg = f"this is no JSON: {error}"
+        raise argparse.ArgumentTypeError(msg) from error
 
 
 def _said(content: bytes) -> str:
@@ -123,7 +144,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     outside = command("outside", _outside, "let somebody else make an ARM request, behind everybody's back")
     outside.add_argument("method", choices=("PUT", "PATCH", "POST", "DELETE"))
     outside.add_argument("path", help="the resource's id")
-    outside.add_argument("body", nargs="?", type=json.loads, help="JSON")
+    outside.add_argument("body", nargs="?", type=_json, help="JSON")
     machine = command("vm", _machine, "let something happen to a VM: a crash, host maintenance, a spot eviction")
     machine.add_argument("event", choices=("crash", "evict", "freeze", "reboot", "redeploy"))
     machine.add_argument("id", help="the VM's id")

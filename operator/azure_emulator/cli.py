@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
+import math
 import os
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from azure_emulator.emulator import SUBSCRIPTION, Emulator
 from azure_emulator.guests import shell
 
 SCENARIO_DONE = "scenarioDone"
+HIGHEST_PORT = 65535
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,9 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the server until SIGTERM or SIGINT")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    serve.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
+    serve.add_argument("--port", type=_port, default=0, help="port to listen on; 0 takes a free one (default)")
     serve.add_argument("--state", type=Path, metavar="DIR", help="keep everything here across restarts")
-    serve.add_argument("--speed", type=float, help="emulated seconds per second (default: 1, or as before the restart)")
+    serve.add_argument("--speed", type=_speed, help="emulated seconds per second (default: 1, or as it was)")
     serve.add_argument("--seed", type=int, default=0, help="decides durations and generated ids (default: 0)")
     serve.add_argument(
         "--subscription",
@@ -51,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--ca-file", type=Path, metavar="PATH", help="write the certificate of the authority here, for clients to trust"
     )
     serve.add_argument(
-        "--http-port", type=int, metavar="PORT", help="listen here without TLS too, as IMDS does; 0 takes a free one"
+        "--http-port", type=_port, metavar="PORT", help="listen here without TLS too, as IMDS does; 0 takes a free one"
     )
     serve.add_argument(
         "--guests",
@@ -61,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     serve.add_argument(
         "--guests-proxy",
-        type=int,
+        type=_port,
         default=0,
         metavar="PORT",
         help="port of the HTTP proxy to guests' private addresses",
@@ -94,34 +98,78 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.command == "shell":
         return _shell(options)
-    emulator = Emulator(
-        speed=options.speed,
-        state=options.state,
-        seed=options.seed,
-        subscriptions=tuple(options.subscription or (SUBSCRIPTION,)),
-        host=options.host,
-        port=options.port,
-        tls=options.tls,
-        tls_names=tuple(options.tls_name or ()),
-        http_port=options.http_port,
-        guests=options.guests,
-        guests_proxy_port=options.guests_proxy,
-    )
+    return _run_server(options)
+
+
+def _run_server(options: argparse.Namespace) -> int:
     try:
+        emulator = Emulator(
+            speed=options.speed,
+            state=options.state,
+            seed=options.seed,
+            subscriptions=tuple(options.subscription or (SUBSCRIPTION,)),
+            host=options.host,
+            port=options.port,
+            tls=options.tls,
+            tls_names=tuple(options.tls_name or ()),
+            http_port=options.http_port,
+            guests=options.guests,
+            guests_proxy_port=options.guests_proxy,
+        )
         _begin(emulator, options)
-    except (DocumentError, OSError, ValueError) as error:
-        print(f"azure-emulator: {error}", file=sys.stderr)
-        return 1
-    if options.ca_file is not None:
-        _write_atomically(options.ca_file, emulator.ca)
-    asyncio.run(_serve(emulator, options.ready_file))
+        if options.ca_file is not None:
+            _write_atomically(options.ca_file, emulator.ca)
+    except (DocumentError, OSError, ValueError, sqlite3.Error) as error:
+        return _refuse(_said(error))
+    try:
+        asyncio.run(_serve(emulator, options.ready_file))
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+            return _refuse(f"cannot listen: {error.strerror}; choose another --host, --port or --http-port")
+        raise
     return 0
+
+
+def _refuse(why: str) -> int:
+    print(f"azure-emulator: {why}", file=sys.stderr)
+    return 1
+
+
+def _said(error: Exception) -> str:
+    """What keeps the server from starting, as a sentence for whoever starts it."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, sqlite3.Error):
+        return f"the state cannot be used: {error}"
+    return str(error)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > HIGHEST_PORT:
+        msg = f"{text!r} is no port; write a whole number from 0 to {HIGHEST_PORT}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        msg = f"{text!r} is no speed; write a number of emulated seconds per second, 0 or more"
+        raise argparse.ArgumentTypeError(msg)
+    return number
 
 
 def _begin(emulator: Emulator, options: argparse.Namespace) -> None:
     """What stands in files comes in once: a restart goes on with what has become of it."""
     if options.restore is not None and not emulator.store.resources:
-        emulator.restore(options.restore.read_bytes())
+        try:
+            emulator.restore(options.restore.read_bytes())
+        except ValueError as error:
+            msg = f"{options.restore}: {error}"
+            raise DocumentError(msg) from error
     if options.scenario is not None and not emulator.store.settings.get(SCENARIO_DONE):
         scenario.start(emulator, options.scenario)
         emulator.store.set(SCENARIO_DONE, True)

@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+# Dates are written with four digits for the year; some lie ahead of the present, such as those at which tokens expire.
+LAST = datetime(9900, 1, 1, tzinfo=UTC)
+
 
 class Clock:
     """Emulated time = base + elapsed, where elapsed grows by `speed` seconds per real second.
@@ -62,6 +65,9 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Move emulated time forward by hand; it never goes back, because what happened has happened."""
         _require_not_negative(seconds, "seconds")
+        if self.elapsed + seconds > (LAST - self.base).total_seconds():
+            msg = f"seconds is {seconds:g}, but emulated time ends in the year {LAST.year}: give less"
+            raise ValueError(msg)
         self._fold()
         self._elapsed += seconds
         self._moved.set()

@@ -5,6 +5,7 @@ Each command takes a checked document and answers with another; admin requests a
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, RootModel
@@ -13,6 +14,8 @@ from azure_emulator import locations, tunables
 from azure_emulator.documents import Document
 from azure_emulator.faults import Fault
 from azure_emulator.providers.compute import scheduled_events
+from azure_emulator.providers.compute.machines import is_spot
+from azure_emulator.providers.compute.sizes import SIZES
 
 if TYPE_CHECKING:
     from azure_emulator.emulator import Emulator
@@ -26,7 +29,17 @@ def _region(name: str) -> str:
     return region
 
 
+def _size(name: str) -> str:
+    if name.lower() not in SIZES:
+        close = difflib.get_close_matches(name.lower(), SIZES, n=3, cutoff=0.5)
+        known = ", ".join(SIZES[one].name for one in close) or "one that `az vm list-skus` shows"
+        msg = f"there is no VM size {name!r}; write {known}"
+        raise ValueError(msg)
+    return name
+
+
 Region = Annotated[str, AfterValidator(_region)]
+Size = Annotated[str, AfterValidator(_size)]
 
 
 class Quota(Document):
@@ -44,7 +57,7 @@ class Capacity(Document):
     the operation).
     """
 
-    vm_size: Annotated[str, AfterValidator(str.lower)]
+    vm_size: Annotated[Size, AfterValidator(str.lower)]
     location: Region | None = None
     zone: str | None = None
     priority: Literal["Regular", "Spot"] | None = None
@@ -55,7 +68,7 @@ class Capacity(Document):
 class Restriction(Document):
     """A size that the subscription may not use in a region, or in some of its zones."""
 
-    size: str
+    vm_size: Size
     location: Region
     zones: list[str] | None = None
 
@@ -116,7 +129,14 @@ class Commands:
         return image
 
     def fault(self, asked: Fault) -> dict[str, Any]:
-        """Add to the fault script."""
+        """Add to the fault script; ValueError for a resource type that no request could have."""
+        engine = self._emulator.engine
+        known = {*engine.types, *(name for _, name in engine.functions if not name.startswith("*"))}
+        if asked.type is not None and asked.type.lower() not in known:
+            close = difflib.get_close_matches(asked.type.lower(), engine.types, n=1, cutoff=0.8)
+            hint = f"did you mean {engine.types[close[0]].name}?" if close else "`azure-emulator types` lists them all"
+            msg = f"there is no type {asked.type!r}; {hint}"
+            raise ValueError(msg)
         return self._emulator.faults.add(asked).document()
 
     def settings(self, asked: Settings) -> dict[str, JsonValue]:
@@ -139,6 +159,9 @@ class Commands:
             case "crash":
                 scheduled_events.crash(engine, machine)
                 return {"id": machine.id}
+            case "evict" if not is_spot(machine):
+                msg = f"{machine.name} is no spot VM and is never evicted; write the id of one, or another event"
+                raise ValueError(msg)
             case "evict":
                 return {"id": machine.id, "eventId": scheduled_events.evict(engine, machine)}
             case kind:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from aiohttp import web
 from cryptography import x509
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from azure_emulator.documents import Document
 from azure_emulator.federation import ISSUERS
@@ -53,8 +53,8 @@ class Application(Document):
     app_id: str = ""
     object_id: str = ""
     secret: str = ""
-    certificates: tuple[Pem, ...] = ()
-    roles: tuple[Given, ...] = ()
+    certificates: list[Pem] = Field(default_factory=list)
+    roles: list[Given] = Field(default_factory=list)
 
 
 class User(Document):
@@ -63,16 +63,16 @@ class User(Document):
     user_principal_name: str
     display_name: str = ""
     object_id: str = ""
-    roles: tuple[Given, ...] = ()
+    roles: list[Given] = Field(default_factory=list)
 
 
 class Group(Document):
     """A group with the object ids of its members."""
 
     display_name: str
-    members: tuple[str, ...] = ()
+    members: list[str] = Field(default_factory=list)
     object_id: str = ""
-    roles: tuple[Given, ...] = ()
+    roles: list[Given] = Field(default_factory=list)
 
 
 class Issuer(Document):
@@ -128,7 +128,7 @@ class DirectoryAdmin:
         given = self._roles(asked.roles)
         entry = directory.add_application(
             self._engine, asked.display_name, app_id=asked.app_id, object_id=asked.object_id,
-            certificates=asked.certificates,
+            certificates=tuple(asked.certificates),
         )  # fmt: skip
         shown = _shown(entry)
         if asked.secret or not asked.certificates:
@@ -149,7 +149,7 @@ class DirectoryAdmin:
         """Register a group."""
         given = self._roles(asked.roles)
         entry = directory.add_group(
-            self._engine, asked.display_name, asked.members, object_id=asked.object_id
+            self._engine, asked.display_name, tuple(asked.members), object_id=asked.object_id
         )  # fmt: skip
         self._assign(entry, given)
         return _shown(entry)
@@ -182,7 +182,7 @@ class DirectoryAdmin:
         issued = self._emulator.bearers.issue(entry, asked.resource, base_url(request), seconds=MANAGED_SECONDS)
         return web.json_response({"access_token": issued, "expires_in": MANAGED_SECONDS})
 
-    def _roles(self, asked: tuple[Given, ...]) -> list[tuple[roles.Role, str]]:
+    def _roles(self, asked: list[Given]) -> list[tuple[roles.Role, str]]:
         """The roles that are meant, before anything is written."""
         everywhere = [f"/subscriptions/{one}" for one in self._engine.subscriptions.values()]
         given = []

@@ -132,6 +132,20 @@ def invalid_reference(referenced: str, referring: str) -> ArmError:
     )
 
 
+def duplicate_child(type_name: str, name: str) -> ArmError:
+    """400 for a body that lists two children of one name; the id in it has no names in Azure's own text (migAz#181)."""
+    parent = f"/subscriptions//resourceGroups//providers/{type_name}/"
+    return ArmError(
+        BAD_REQUEST,
+        "InvalidRequestFormat",
+        "Cannot parse the request.",
+        details=[{
+            "code": "DuplicateResourceName",
+            "message": f"Resource {parent} has two child resources with the same name ({name}).",
+        }],
+    )  # fmt: skip
+
+
 def another_operation_in_progress(operation_uri: str) -> ArmError:
     """The second of two writes that Network serialises."""
     return ArmError(

@@ -16,6 +16,8 @@ from azure_emulator.documents import Document
 from azure_emulator.errors import ArmError
 from azure_emulator.store import Store
 
+METHODS = ("GET", "HEAD", "PUT", "PATCH", "POST", "DELETE")
+
 
 def _regular_expression(text: str) -> str:
     try:
@@ -24,6 +26,13 @@ def _regular_expression(text: str) -> str:
         msg = f"{text!r} is no regular expression: {error}"
         raise ValueError(msg) from error
     return text
+
+
+def _method(text: str) -> str:
+    if text.upper() not in METHODS:
+        msg = f"{text!r} is no method; write one of {', '.join(METHODS)}"
+        raise ValueError(msg)
+    return text.upper()
 
 
 class Refusal(Document):
@@ -95,7 +104,7 @@ class Fault(Document):
 
     id: int = 0
     hits: int = 0
-    method: str | None = None
+    method: Annotated[str, AfterValidator(_method)] | None = None
     path: Annotated[str, AfterValidator(_regular_expression)] = ""
     type: str | None = None
     name: str | None = None
@@ -119,7 +128,7 @@ class Fault(Document):
 
     def matches(self, method: str, path: ArmPath) -> bool:
         """Whether the request is one of ours."""
-        if self.method is not None and self.method.upper() != method:
+        if self.method is not None and self.method != method:
             return False
         if self.type is not None and self.type.lower() != path.type_name.lower():
             return False

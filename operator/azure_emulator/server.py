@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 MAX_BODY = 4 * 2**20
 MAX_DEPTH = 100
 
+# How often a request that hangs looks whether its client is still there (real seconds).
+HANG_LOOKS = 0.2
+
 # What may not stand in a path: control characters, and separators that decoding would bring to light.
 _TRICKS = re.compile(r"%2f|%5c|%00|[\x00-\x1f\x7f\\]", re.IGNORECASE)
 # But SDKs send a scope as one segment with its slashes encoded (locks by scope), which ARM takes at the beginning.
@@ -83,6 +86,8 @@ class Front:
         except web.HTTPRequestEntityTooLarge:
             content = None
         fault = self._emulator.faults.take(request.method, exchange.path)
+        if fault is not None and fault.hang:
+            return await _hang(request)
         if fault is not None:
             await self._wait(fault)
         answer = self._answer(exchange, content, fault)
@@ -93,7 +98,7 @@ class Front:
     async def _wait(self, fault: Fault) -> None:
         clock = self._emulator.clock
         until = clock.elapsed + fault.delay_seconds
-        while fault.hang or clock.elapsed < until:  # noqa: ASYNC110
+        while clock.elapsed < until:  # noqa: ASYNC110
             # A clock moved by hand wakes waiters only through short sleeps: several may wait for different moments.
             await asyncio.sleep(0.02)
 
@@ -263,6 +268,13 @@ def _respond(answer: Answer) -> web.Response:
         return web.Response(status=answer.status, headers=answer.headers)
     headers = {**answer.headers, "Content-Type": "application/json; charset=utf-8"}
     return web.Response(status=answer.status, headers=headers, body=orjson.dumps(answer.body))
+
+
+async def _hang(request: web.Request) -> web.StreamResponse:
+    """Never answer; it ends when the client does not wait any more."""
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 (nothing tells of it)
+        await asyncio.sleep(HANG_LOOKS)
+    return web.Response(status=500)
 
 
 async def _broken(request: web.Request, answer: Answer, *, half: bool) -> web.StreamResponse:

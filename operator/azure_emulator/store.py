@@ -418,14 +418,14 @@ class Store:
     def restore(self, content: bytes) -> None:
         """Take in a snapshot in place of everything that is there; ValueError for what is none."""
         with sqlite3.connect(":memory:") as database:
+            whole = Store()
             try:
                 database.deserialize(content)
-                whole = Store()
                 whole._read(database)  # all of it, before anything is given up for it
-                if not {"clock", "seed"} <= set(whole.settings):
-                    raise ValueError(_NO_SNAPSHOT)
             except (sqlite3.Error, ValueError, TypeError, MemoryError) as error:
                 raise ValueError(_NO_SNAPSHOT) from error
+            if not {"clock", "seed"} <= set(whole.settings):
+                raise ValueError(_NO_SNAPSHOT)
             for resource in list(self.resources.values()):
                 self.remove(resource)
             self._dirty_operations |= set(self.operations)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from azure_emulator import errors
 from azure_emulator.errors import ArmError
-from azure_emulator.following import retry_after
 from azure_emulator.types import Call, Rate
 
 if TYPE_CHECKING:
@@ -59,15 +58,19 @@ class Throttling:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.buckets: dict[tuple[str, ...], Bucket] = {}
-        self._started = time.monotonic()
+        self._now = 0.0
+        self._mark = engine.clock.elapsed, time.monotonic()
 
     @property
     def now(self) -> float:
-        """Seconds that refill buckets: emulated ones, and real ones on top while the clock is slower or stands still.
+        """Seconds that refill buckets: emulated ones, or real ones while the clock is slower or stands still.
 
         A clock that is moved by hand must not starve the client that waits for it.
         """
-        return self._engine.clock.elapsed + (time.monotonic() - self._started)
+        mark = self._engine.clock.elapsed, time.monotonic()
+        self._now += max(new - old for new, old in zip(mark, self._mark, strict=True))
+        self._mark = mark
+        return self._now
 
     def take(self, call: Call) -> dict[str, str]:
         """Count a request; answers the headers that say what remains, or raises 429."""
@@ -131,7 +134,12 @@ class Throttling:
         return int(bucket.level)
 
     def _wait(self, bucket: Bucket) -> dict[str, str]:
-        return {"Retry-After": "1"} | retry_after(self._engine, max(1, math.ceil(bucket.wait)))
+        speed = self._engine.clock.speed
+        seconds = bucket.wait / max(1.0, speed)
+        headers = {"Retry-After": str(max(1, math.ceil(seconds)))}
+        if speed > 1:
+            headers["retry-after-ms"] = str(max(1, math.ceil(seconds * 1000)))
+        return headers
 
     def _arm_refusal(self, call: Call, name: str, bucket: Bucket) -> ArmError:
         # As quoted verbatim in public repositories.

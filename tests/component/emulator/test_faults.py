@@ -191,7 +191,7 @@ async def test_somebody_changes_and_deletes_behind_our_back(http, admin):
         ("faults", {"answer": {"status": "500"}}, "answer.status: Input should be a valid integer, not '500'"),
         ("faults", {"operation": {"ends": "Cancelled"}}, "operation.ends: Input should be 'Failed', 'Canceled' or"),
         ("quota", {"location": "mars", "name": "cores", "limit": 1}, "location: there is no region 'mars'"),
-        ("capacity", {"vmSize": "x"}, "count: Field required"),
+        ("capacity", {"vmSize": "Standard_D2s_v5"}, "count: Field required"),
         ("clock", {"speed": -1}, "speed: Input should be greater than or equal to 0"),
         ("settings", [], "Input should be an object"),
     ],

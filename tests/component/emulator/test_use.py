@@ -104,7 +104,8 @@ async def test_a_snapshot_brings_everything_back(http, tmp_path):
     http.advance(60)
     assert (await http.call("GET", headers["Azure-AsyncOperation"]))[1]["status"] == "Succeeded"
     async with http.session.put(url, data=b"nonsense") as answer:
-        assert (answer.status, (await answer.json())["error"]) == (400, "this is no snapshot of an emulator")
+        assert answer.status == 400
+        assert (await answer.json())["error"].startswith("this is no snapshot of an emulator")
 
 
 def test_a_restored_snapshot_survives_a_restart(tmp_path):

@@ -87,7 +87,12 @@ def test_defaults_fit_their_kinds_and_texts_are_sentences(name, tunable):
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [("pages", 1, "did you mean page?"), ("xyzzy", 1, "docs/emulator.md"), ("page", "1", "write a whole number"),
-     ("page", True, "write a whole number"), ("throttling", 1, "write true or false")],
+     ("page", True, "write a whole number"), ("throttling", 1, "write true or false"),
+     ("page", 0, "a number from 1 on"), ("rightsDelaySeconds", -1, "a number from 0 on"),
+     ("rightsDelaySeconds", float("inf"), "a number from 0 on"), ("rights", "yes", "write on or off"),
+     ("serialisedWrites", "fail", "refused or failed"), ("armBuckets", {"reads": 5}, '{"reads": [250, 25]'),
+     ("armBuckets", {"reads": [5, 0]}, '{"reads": [250, 25]'), ("capacity", [7], "`admin capacity`"),
+     ("takenNames", [7], "a list of names"), ("imageStates", {"a": 1}, "Deprecated")],
 )  # fmt: skip
 def test_a_wrong_setting_is_refused_with_a_sentence(name, value, sentence):
     with pytest.raises(ValueError, match=r"setting|write") as caught:

@@ -91,11 +91,15 @@ def _body(engine: Engine, scale_set: Resource, name: str, *, spot: bool) -> dict
     prefix = os_profile.pop("computerNamePrefix", scale_set.name)
     os_profile |= scale_set.internal.get("profileSecrets", {})
     os_profile["computerName"] = f"{prefix}{name.rsplit('_', 1)[-1][:6]}"
+    storage = profile.pop("storageProfile", {})
+    for disk in [storage.get("osDisk"), *(storage.get("dataDisks") or [])]:
+        if disk is not None:
+            disk.setdefault("deleteOption", "Delete")  # the other way round than with a VM that is in no set
     network = profile.pop("networkProfile", {})
     _name_after(network, name.rsplit("_", 1)[-1])
     properties: dict[str, Any] = {
         "hardwareProfile": {"vmSize": bodies.get(scale_set.body, "sku.name")},
-        "storageProfile": profile.pop("storageProfile", {}),
+        "storageProfile": storage,
         "osProfile": os_profile,
         "networkProfile": network,
         "virtualMachineScaleSet": {"id": scale_set.id},
