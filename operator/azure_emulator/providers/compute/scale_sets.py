@@ -217,6 +217,14 @@ def _check_flexible(change: Change, size: Size | None) -> None:
             f"needs one of {FAULT_DOMAINS}.",
             target="platformFaultDomainCount",
         )
+    identity = str(bodies.get(change.body, "identity.type") or "")
+    if "systemassigned" in identity.lower():
+        # Wording and code from Azure-Landing-Zones#3994 and bicep-registry-modules#2671.
+        raise errors.bad_request(
+            "InvalidParameter",
+            f"The value '{identity}' of parameter 'identity' is not allowed. Allowed values are: UserAssigned, None.",
+            target="identity",
+        )
     capacity = int(bodies.get(change.body, "sku.capacity") or 0)
     if size is not None and size.hpc and domains > 1 and capacity > HPC_LIMIT:
         raise errors.conflict(
@@ -414,6 +422,7 @@ def _manual_upgrade(call: Call, scale_set: Resource) -> None:
 
 def _to_single_group(call: Call, scale_set: Resource) -> None:
     """convertToSinglePlacementGroup: gives up being spread over clusters, which a set over 100 cannot."""
+    _require_uniform(scale_set)
     if len(members(call.engine, scale_set)) > SINGLE_GROUP_LIMIT:
         raise errors.conflict(
             "OperationNotAllowed", f"Virtual machine scale set '{scale_set.name}' has more than {SINGLE_GROUP_LIMIT} "
@@ -451,6 +460,7 @@ def _instance_view(call: Call) -> Answer:
     """GET …/instanceView: how many machines are in which state."""
     engine = call.engine
     scale_set = engine.require(parse(call.path.parent))
+    _require_uniform(scale_set)
     found = members(engine, scale_set)
     states = Counter(f"ProvisioningState/{machine.state.lower()}" for machine in found)
     states.update(f"PowerState/{power}" for machine in found if (power := machines.power_of(engine, machine)))
