@@ -154,6 +154,9 @@ TUNABLES: Mapping[str, Tunable] = {
                            words='an object such as {"publisher:offer:sku:version": "Deprecated"}'),
     "quotaErrorCode": Tunable((str,), "OperationNotAllowed", "Code of a refusal for quota; QuotaExceeded is seen too."),
     "deallocatedTakesQuota": Tunable((bool,), False, "Whether a deallocated VM still counts its cores."),
+    "evictedTakesQuota": Tunable(
+        (bool,), True, "Whether an evicted VM that was not deleted still counts its cores."
+    ),
     "overconstrainedFrom": Tunable((int,), 2, "With so many constraints a missing place is called overconstrained.",
                                   least=1),
     "flexibleSetDelete": Tunable((str,), "cascade", "What deleting a Flexible scale set does with its VMs.",
@@ -175,7 +178,7 @@ TUNABLES: Mapping[str, Tunable] = {
         "is deleted."),
     "onPremisesAnswers": Tunable((bool,), True, "Whether gateways on premises answer."),
     # Storage
-    "takenNames": Tunable((list,), [], "Names of storage accounts and MySQL servers that others in the world have.",
+    "takenNames": Tunable((list,), [], "Names of storage accounts, vaults and MySQL servers that others have.",
                           fits=_texts, words="a list of names"),
     "storageSuffix": Tunable(
         (str,), "core.windows.net", "What storage endpoints end with; with TLS the emulator's own host."),

@@ -57,7 +57,7 @@ def refuse_unauthorized(call: Call, action: str) -> None:
     else:
         allowed = access.allows(engine, principal, action, scope, facts=_facts(call, action))
     if not allowed:
-        raise _authorization_failed(call, action, scope)
+        raise authorization_failed(call, action, scope)
     if call.method in ("PUT", "PATCH"):
         _refuse_unlinked(call, action, scope)
 
@@ -138,7 +138,8 @@ def _refuse_unlinked(call: Call, action: str, scope: str) -> None:
         )
 
 
-def _authorization_failed(call: Call, action: str, scope: str) -> ArmError:
+def authorization_failed(call: Call, action: str, scope: str) -> ArmError:
+    """Nobody gave the principal of a request a role for this."""
     return errors.ArmError(
         errors.FORBIDDEN,
         "AuthorizationFailed",

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator.providers import assigned_identities, checks
-from azure_emulator.providers.monitor import short_hash
+from azure_emulator.providers.global_names import short_hash
 from azure_emulator.providers.protocols import SYNCHRONOUS, operation_functions
 from azure_emulator.types import Action, Patch, Protocol, Provider, ResourceType, Verb
 

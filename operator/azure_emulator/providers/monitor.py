@@ -5,10 +5,11 @@ Knows data collection rules and endpoints only as the types that a workspace bri
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator.arm_path import RESOURCE_GROUP
+from azure_emulator.providers.global_names import short_hash
+from azure_emulator.providers.insights.names import ENDPOINT, RULE
 from azure_emulator.providers.protocols import operation_functions
 from azure_emulator.types import TAGS_ONLY, Protocol, Provider, ResourceType, Verb
 
@@ -18,19 +19,12 @@ if TYPE_CHECKING:
     from azure_emulator.types import Change
 
 ACCOUNT = "Microsoft.Monitor/accounts"
-ENDPOINT = "Microsoft.Insights/dataCollectionEndpoints"
-RULE = "Microsoft.Insights/dataCollectionRules"
 # Which headers Azure sends is an assumption; the SDK follows either.
 MONITOR = Protocol(
     name="monitor", status="providers/Microsoft.Monitor/locations/{location}/operationStatuses/{id}",
     result="providers/Microsoft.Monitor/locations/{location}/operationResults/{id}", retry_after=15,
 )  # fmt: skip
 DELETE_SECONDS = 30.0  # assumption
-
-
-def short_hash(*parts: str, length: int = 4) -> str:
-    """The same few letters for the same parts, as Azure puts them into host names."""
-    return hashlib.sha256("|".join(parts).lower().encode()).hexdigest()[:length]
 
 
 def _check(change: Change) -> None:

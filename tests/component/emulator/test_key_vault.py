@@ -72,7 +72,7 @@ async def test_older_api_versions_have_access_policies_by_default(http):
     assert shown["properties"]["enableRbacAuthorization"] is False
 
 
-def test_names_are_global_and_kept_after_deletion(sdk, group):
+def test_names_are_global_and_kept_after_deletion(sdk, group, settings):
     vaults, location = sdk.key_vault.vaults, LOCATION
     vaults.begin_create_or_update(group, "kv-names", body(softDeleteRetentionInDays=7)).result()
     asked = {"name": "kv-names", "type": "Microsoft.KeyVault/vaults"}
@@ -88,6 +88,9 @@ def test_names_are_global_and_kept_after_deletion(sdk, group):
     assert vaults.check_name_availability(asked).name_available
     missing = {"location": LOCATION, "properties": {**body()["properties"], "createMode": "recover"}}
     assert refused(vaults.begin_create_or_update, group, "kv-names", missing) == (404, "DeletedVaultNotFound")
+    settings(takenNames=["kv-names"])
+    assert not vaults.check_name_availability(asked).name_available
+    assert refused(vaults.begin_create_or_update, group, "kv-names", body()) == (409, "VaultAlreadyExists")
 
 
 def test_a_recovered_vault_has_its_content(sdk, group):

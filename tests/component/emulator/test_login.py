@@ -268,9 +268,9 @@ async def imds(http: Any, *, vm: str = "", **query: str) -> tuple[int, Any]:
 async def machine(http: Any, kind: str, *identities: str) -> str:
     """Something with identities that need no network: IMDS asks only for them."""
     assigned = {"userAssignedIdentities": {one: {} for one in identities}} if identities else {}
-    body = {"location": "westeurope", "identity": {"type": kind, **assigned}, "sku": {"name": "Standard_D2s_v5",
-            "capacity": 0}, "properties": {"orchestrationMode": "Flexible", "platformFaultDomainCount": 1}}  # fmt: skip
-    return str((await http.put("rg/Microsoft.Compute/virtualMachineScaleSets/nodes", body))["id"])
+    body = {"location": "westeurope", "identity": {"type": kind, **assigned}, "sku": {"name": "Standard_LRS"},
+            "kind": "StorageV2"}  # fmt: skip
+    return str((await http.done("rg/Microsoft.Storage/storageAccounts/nodes", body))["id"])
 
 
 async def user_assigned(http: Any, name: str) -> Any:

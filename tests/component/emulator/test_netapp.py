@@ -26,23 +26,6 @@ def refusal(call: Any) -> tuple[int, str]:
     return error.value.status_code, error.value.error.code
 
 
-@pytest.fixture
-def settings(fast_emulator):
-    before, touched = dict(fast_emulator.store.settings), set()
-
-    def put(**values: Any) -> None:
-        for name, value in values.items():
-            touched.add(name)
-            fast_emulator.store.set(name, value)
-
-    yield put
-    for name in touched:
-        if name in before:
-            fast_emulator.store.set(name, before[name])
-        else:
-            del fast_emulator.store.settings[name]
-
-
 class Site:
     """An account with pools in a network of its own."""
 

@@ -431,15 +431,14 @@ async def test_concurrent_writes_of_federated_credentials_are_refused(http):
 
 async def test_an_identity_tells_where_it_is_assigned(http):
     identity = await http.put(IDENTITY, {"location": "westeurope"})
-    body = {"location": "westeurope", "sku": {"name": "Standard_D2s_v5", "capacity": 0}, "identity": {
-            "type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {identity["id"]: {}}},
-            "properties": {"orchestrationMode": "Flexible", "platformFaultDomainCount": 1}}  # fmt: skip
-    scale_set = await http.put("rg/Microsoft.Compute/virtualMachineScaleSets/set", body)
+    body = {"location": "westeurope", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}, "identity": {
+            "type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {identity["id"]: {}}}}  # fmt: skip
+    account = await http.done("rg/Microsoft.Storage/storageAccounts/account", body)
     _, listed, _ = await http.call("POST", f"{IDENTITY}/listAssociatedResources")
-    assert [one["id"] for one in listed["value"]] == [scale_set["id"]]
-    path = f"{scale_set['id']}/providers/Microsoft.ManagedIdentity/identities/default"
+    assert [one["id"] for one in listed["value"]] == [account["id"]]
+    path = f"{account['id']}/providers/Microsoft.ManagedIdentity/identities/default"
     _, own, _ = await http.call("GET", path)
-    assert own["properties"]["principalId"] == scale_set["identity"]["principalId"]
+    assert own["properties"]["principalId"] == account["identity"]["principalId"]
     assert (await http.call("GET", f"{identity['id']}/providers/Microsoft.ManagedIdentity/identities/default"))[
         0
     ] == 404

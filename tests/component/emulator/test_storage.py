@@ -36,20 +36,6 @@ def accounts(sdk):
     return sdk.storage.storage_accounts
 
 
-@pytest.fixture
-def settings(fast_emulator):
-    """Tunables for one test."""
-    before = dict(fast_emulator.store.settings)
-
-    def put(**values: Any) -> None:
-        for name, value in values.items():
-            fast_emulator.store.set(name, value)
-
-    yield put
-    for name in [name for name in fast_emulator.store.settings if name not in before]:
-        del fast_emulator.store.settings[name]
-
-
 def test_an_account_from_beginning_to_end(sdk, group, accounts):
     account = accounts.begin_create(group, "storelife", body("Standard_RAGRS")).result()
     assert (account.primary_location, account.secondary_location) == (LOCATION, "northeurope")

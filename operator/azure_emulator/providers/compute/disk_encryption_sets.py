@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from azure_emulator import bodies, errors
 from azure_emulator.arm_path import parse
 from azure_emulator.providers import assigned_identities
-from azure_emulator.providers.compute import disks
+from azure_emulator.providers.compute.names import DISK, SNAPSHOT
 from azure_emulator.providers.protocols import COMPUTE
 from azure_emulator.types import Answer, Call, Change, Hold, Patch, ResourceType, Verb
 
@@ -63,7 +63,7 @@ TYPE = ResourceType(
     read_only=("properties.previousKeys", "properties.lastKeyRotationTimestamp", "identity.principalId",
                "identity.tenantId"),
     immutable=("properties.encryptionType",),
-    holds=(_held(disks.DISK, "disks"), _held(disks.SNAPSHOT, "snapshots")),
+    holds=(_held(DISK, "disks"), _held(SNAPSHOT, "snapshots")),
     delete_first=70,
     check=_check,
     depth="keeps its former keys, refuses deletion while disks use it; encrypts nothing",

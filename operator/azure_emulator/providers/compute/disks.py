@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.providers.compute import images, zones
+from azure_emulator.providers.compute.names import DISK, MANAGED_IMAGE, SNAPSHOT
 from azure_emulator.providers.protocols import COMPUTE
 from azure_emulator.types import Action, Call, Change, Patch, ResourceType, Verb
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from azure_emulator.engine import Engine
     from azure_emulator.store import Resource
 
-DISK = "Microsoft.Compute/disks"
-SNAPSHOT = "Microsoft.Compute/snapshots"
 GIB = 2**30
 # Assumption: public logs show few seconds for all of these, without figures of their own.
 CREATE_SECONDS, ACCESS_SECONDS = 5, 3
@@ -500,7 +499,7 @@ TYPE = ResourceType(
                "properties.diskState", "properties.diskSizeBytes", "properties.shareInfo"),
     immutable=("properties.creationData.createOption", "properties.hyperVGeneration", "zones"),
     # What a disk was made from may be gone meanwhile; at creation it is asked for.
-    loose=(DISK, SNAPSHOT, "Microsoft.Compute/galleries/images/versions", "Microsoft.Compute/images"),
+    loose=(DISK, SNAPSHOT, "Microsoft.Compute/galleries/images/versions", MANAGED_IMAGE),
     delete_first=60,
     actions=ACCESS_ACTIONS,
     check=_check,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors, locations
 from azure_emulator.arm_path import parse
-from azure_emulator.providers.compute import disks, images
+from azure_emulator.providers.compute import images
+from azure_emulator.providers.compute.names import DISK, MANAGED_IMAGE, SNAPSHOT, VM
 from azure_emulator.providers.protocols import COMPUTE
 from azure_emulator.types import Change, Patch, ResourceType, Verb
 
@@ -25,7 +26,6 @@ IMAGE = f"{GALLERY}/images"
 VERSION = f"{IMAGE}/versions"
 APPLICATION = f"{GALLERY}/applications"
 APPLICATION_VERSION = f"{APPLICATION}/versions"
-VM = "Microsoft.Compute/virtualMachines"
 
 _GALLERY_NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$")
 _VERSION_NAME = re.compile(r"^\d{1,10}\.\d{1,10}\.\d{1,10}$")
@@ -150,7 +150,7 @@ def _os_state(source: Resource) -> str | None:
     """Generalized or Specialized; a disk or snapshot may be either."""
     if source.type == VM:
         return "Generalized" if source.internal.get("generalized") else "Specialized"
-    if source.type == "Microsoft.Compute/images":
+    if source.type == MANAGED_IMAGE:
         return str(bodies.get(source.properties, "storageProfile.osDisk.osState", "Generalized"))
     return None
 
@@ -261,7 +261,7 @@ TYPES = (
         required=("properties.storageProfile",), immutable=("properties.storageProfile.source",),
         read_only=("properties.replicationStatus", "properties.publishingProfile.publishedDate"),
         # What a version was made of may be deleted afterwards.
-        loose=(VM, disks.DISK, disks.SNAPSHOT, "Microsoft.Compute/images", VERSION), delete_first=60,
+        loose=(VM, DISK, SNAPSHOT, MANAGED_IMAGE, VERSION), delete_first=60,
         check=_check_version, finished=_version_finished, view=_view_version,
         depth="sources, target regions with replicas and progress, excludeFromLatest, latest by region",
     ),

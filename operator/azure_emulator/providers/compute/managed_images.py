@@ -8,15 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
-from azure_emulator.providers.compute import disks
+from azure_emulator.providers.compute.names import DISK, MANAGED_IMAGE, SNAPSHOT, VM
 from azure_emulator.providers.protocols import COMPUTE
 from azure_emulator.types import Change, Patch, ResourceType, Verb
 
 if TYPE_CHECKING:
     from azure_emulator.store import Resource
 
-IMAGE = "Microsoft.Compute/images"
-VM = "Microsoft.Compute/virtualMachines"
 # Assumption: copying a small OS disk into an image.
 CREATE_SECONDS = 60
 _SOURCES = ("managedDisk", "snapshot", "blobUri")
@@ -88,7 +86,7 @@ def _check_profile(change: Change, profile: dict[str, Any]) -> None:
 
 
 TYPE = ResourceType(
-    name=IMAGE,
+    name=MANAGED_IMAGE,
     protocol=COMPUTE,
     put=Verb(seconds=CREATE_SECONDS, update_seconds=5),
     patch=Patch(seconds=5, allowed=frozenset({"tags"})),
@@ -97,7 +95,7 @@ TYPE = ResourceType(
     immutable=("properties.sourceVirtualMachine.id", "properties.storageProfile.osDisk",
                "properties.storageProfile.dataDisks", "properties.hyperVGeneration"),
     # What an image was made of may be deleted afterwards, and usually is.
-    loose=(VM, disks.DISK, disks.SNAPSHOT),
+    loose=(VM, DISK, SNAPSHOT),
     delete_first=60,
     check=_check,
     depth="from generalized virtual machines and from disks",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_emulator import bodies, errors
 from azure_emulator.providers.compute import disks
+from azure_emulator.providers.compute.names import DISK, SNAPSHOT
 from azure_emulator.providers.protocols import COMPUTE
 from azure_emulator.types import Change, Patch, ResourceType, Verb
 
@@ -57,7 +58,7 @@ def _copied_from_elsewhere(change: Change, creation: dict[str, Any]) -> Resource
     if not reference:
         raise errors.missing_parameter("snapshot.creationData.sourceResourceId")
     source = change.engine.store.get(reference)
-    if source is None or source.type != disks.SNAPSHOT:
+    if source is None or source.type != SNAPSHOT:
         raise errors.invalid_reference(reference, change.id)
     if not (change.properties.get("incremental") and source.properties.get("incremental")):
         # Documented as a rule (azure-compute-docs, disks-copy-incremental-snapshot-across-regions); the wording is not.
@@ -106,7 +107,7 @@ def _refuse_linked(engine: Engine, snapshot: Resource, query: Mapping[str, str])
 
 
 TYPE = ResourceType(
-    name=disks.SNAPSHOT,
+    name=SNAPSHOT,
     protocol=COMPUTE,
     put=Verb(seconds=disks.CREATE_SECONDS, created=202, updated=202),
     patch=Patch(seconds=disks.CREATE_SECONDS, status=202, allowed=frozenset({
@@ -126,7 +127,7 @@ TYPE = ResourceType(
     immutable=("properties.creationData.createOption", "properties.creationData.sourceResourceId",
                "properties.incremental"),
     # What a snapshot was taken of may be deleted meanwhile.
-    loose=(disks.DISK, disks.SNAPSHOT),
+    loose=(DISK, SNAPSHOT),
     delete_first=60,
     actions=disks.ACCESS_ACTIONS,
     check=_check,

@@ -15,6 +15,7 @@ from azure_emulator import errors
 from azure_emulator.arm_path import parse
 from azure_emulator.errors import ArmError
 from azure_emulator.following import follow, status_document
+from azure_emulator.providers.authorization import authorization_failed
 from azure_emulator.providers.deployments import dates, hashing, run, what_if
 from azure_emulator.providers.deployments.preparation import Request, check, inside, prepare
 from azure_emulator.providers.deployments.template import DEPLOYMENTS
@@ -408,15 +409,7 @@ def _refuse_above(call: Call, action: str) -> None:
     """The gate: deployments to the tenant and to management groups."""
     if not call.path.type_name.lower().startswith(DEPLOYMENTS.lower()) or call.path.subscription is not None:
         return
-    principal = call.principal
-    scope = call.path.text if call.path.is_resource else call.path.parent
-    raise ArmError(
-        errors.FORBIDDEN,
-        "AuthorizationFailed",
-        f"The client '{principal.name or principal.app_id}' with object id '{principal.object_id}' does not have "
-        f"authorization to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was "
-        "recently granted, please refresh your credentials.",
-    )
+    raise authorization_failed(call, action, call.path.text if call.path.is_resource else call.path.parent)
 
 
 KIND = ResourceType(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from azure_emulator import errors
 from azure_emulator.arm_path import parse
 from azure_emulator.providers import checks
+from azure_emulator.providers.global_names import short_hash
 from azure_emulator.providers.insights.names import ASSOCIATION, ENDPOINT, RULE
-from azure_emulator.providers.monitor import short_hash
 from azure_emulator.providers.protocols import SYNCHRONOUS
 from azure_emulator.types import Answer, Patch, ResourceType
 

@@ -14,6 +14,7 @@ from azure_emulator import bodies, errors, locations
 from azure_emulator.arm_path import parse
 from azure_emulator.following import follow
 from azure_emulator.providers import checks, private_links
+from azure_emulator.providers.global_names import is_taken
 from azure_emulator.providers.key_vault.names import DAY, DEFAULT_RETENTION_DAYS, VAULT, retention_days, uri
 from azure_emulator.providers.protocols import KEY_VAULT
 from azure_emulator.store import Resource
@@ -120,7 +121,7 @@ def _check_network(properties: dict[str, Any]) -> None:
 
 def _check_free(change: Change, mode: str) -> None:
     engine, name = change.engine, change.path.name
-    if any(vault.name.lower() == name.lower() for vault in engine.store.of_type(VAULT)):
+    if is_taken(engine, VAULT, name):
         raise errors.conflict(
             "VaultAlreadyExists",
             f"The vault name '{name}' is already in use. Vault names are globally unique so it is possible that the "
@@ -260,8 +261,7 @@ def check_name(call: Call) -> Answer:
     if not _NAME.match(name):
         text = "The vault name is invalid: 3 to 24 letters, digits and single hyphens, beginning with a letter."
         return Answer(200, {"nameAvailable": False, "reason": "AccountNameInvalid", "message": text})
-    live = any(vault.name.lower() == name.lower() for vault in call.engine.store.of_type(VAULT))
-    if live or name.lower() in deleted_vaults(call.engine):
+    if is_taken(call.engine, VAULT, name) or name.lower() in deleted_vaults(call.engine):
         text = f"The vault name '{name}' is already in use."
         return Answer(200, {"nameAvailable": False, "reason": "AlreadyExists", "message": text})
     return Answer(200, {"nameAvailable": True})
