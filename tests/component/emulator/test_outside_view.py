@@ -248,3 +248,59 @@ async def test_what_is_no_snapshot_takes_nothing_away(http, content):
         assert answer.status == 400
         assert "no snapshot of an emulator" in (await answer.json())["error"]
     assert (await http.call("GET", "precious"))[0] == 200
+
+
+async def _spot(http, **properties):
+    """A spot VM that runs; its path."""
+    network = {"location": "westeurope", "properties": {
+        "addressSpace": {"addressPrefixes": ["10.0.0.0/16"]},
+        "subnets": [{"name": "s", "properties": {"addressPrefix": "10.0.0.0/24"}}]}}  # fmt: skip
+    await http.done("rg/Microsoft.Network/virtualNetworks/v", network)
+    providers = f"{http.subscription}/resourceGroups/rg/providers"
+    subnet = {"id": f"{providers}/Microsoft.Network/virtualNetworks/v/subnets/s"}
+    configurations = [{"name": "c", "properties": {"subnet": subnet}}]
+    await http.done(
+        "rg/Microsoft.Network/networkInterfaces/n",
+        {"location": "westeurope", "properties": {"ipConfigurations": configurations}},
+    )
+    image = {"publisher": "Canonical", "offer": "ubuntu-24_04-lts", "sku": "server", "version": "latest"}
+    path = "rg/Microsoft.Compute/virtualMachines/m"
+    await http.done(path, {"location": "westeurope", "properties": {
+        "hardwareProfile": {"vmSize": "Standard_D4s_v5"},
+        "storageProfile": {"imageReference": image, "osDisk": {"createOption": "FromImage"}},
+        "osProfile": {"computerName": "m", "adminUsername": "u", "adminPassword": "Pa55word.Pa55"},
+        "networkProfile": {"networkInterfaces": [{"id": f"{providers}/Microsoft.Network/networkInterfaces/n"}]},
+        **properties,
+    }})  # fmt: skip
+    return path
+
+
+async def _cores(http):
+    usages = f"{http.subscription}/providers/Microsoft.Compute/locations/westeurope/usages"
+    rows = (await http.call("GET", usages))[1]["value"]
+    return next(row["currentValue"] for row in rows if row["name"]["value"] == "lowPriorityCores")
+
+
+@pytest.mark.parametrize(("kept", "counted"), [(True, 4), (False, 0)])
+async def test_an_evicted_machine_keeps_its_quota(http, kept, counted):
+    await admin(http, "PUT", "settings", {"evictedTakesQuota": kept})
+    path = await _spot(http, priority="Spot", evictionPolicy="Deallocate")
+    machine = f"{http.subscription}/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/m"
+    assert (await admin(http, "POST", "machines", {"id": machine, "event": "evict"}))[0] == 201
+    http.advance(31)
+    assert await _cores(http) == counted
+    await admin(http, "PUT", "quota", {"location": "westeurope", "name": "lowPriorityCores", "limit": 4})
+    assert (await http.call("POST", f"{path}/start"))[0] == 202  # what it still has is not asked for twice
+    http.advance(600)
+    assert await _cores(http) == 4
+    await http.call("DELETE", path)
+    http.advance(600)
+    assert await _cores(http) == 0
+
+
+async def test_only_spot_machines_are_evicted(http):
+    await _spot(http)
+    machine = f"{http.subscription}/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/m"
+    status, document = await admin(http, "POST", "machines", {"id": machine, "event": "evict"})
+    assert status == 400
+    assert "m is no spot VM" in document["error"]

@@ -96,14 +96,15 @@ def claim(
     return failure
 
 
-def release(engine: Engine, place: Placement, internal: dict[str, Any]) -> None:
+def release(engine: Engine, place: Placement, internal: dict[str, Any], *, evicted: bool = False) -> None:
     """Give back what a machine claimed; that it exists still counts."""
     if not internal.get("allocated"):
         return
     internal["allocated"] = False
     if internal.pop("reservation", None) is None:
         give_back(engine, place)
-    if not engine.setting("deallocatedTakesQuota", quota.DEALLOCATED_TAKES_QUOTA):
+    kept = evicted and engine.setting("evictedTakesQuota", quota.EVICTED_TAKES_QUOTA)
+    if not kept and not engine.setting("deallocatedTakesQuota", quota.DEALLOCATED_TAKES_QUOTA):
         internal["quota"] = {quota.MACHINES: 1}
 
 

@@ -229,12 +229,12 @@ def lose_power(engine: Engine, machine: Resource) -> None:
     engine.guests.stop(machine, deallocate=False)
 
 
-def shut_down(engine: Engine, machine: Resource) -> None:
+def shut_down(engine: Engine, machine: Resource, *, evicted: bool = False) -> None:
     """Deallocate at once: the place is given back, the temporary disk is lost."""
     machine.internal["power"] = "deallocated"
     machine.internal.pop("down", None)
     notices.clear(machine)
-    release(engine, placement(engine, machine), machine.internal)
+    release(engine, placement(engine, machine), machine.internal, evicted=evicted)
     engine.guests.stop(machine, deallocate=True)
 
 

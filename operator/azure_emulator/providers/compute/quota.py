@@ -41,6 +41,8 @@ ERROR_CODES = ("OperationNotAllowed", "QuotaExceeded")
 # Setting `deallocatedTakesQuota`: sources differ on whether a deallocated machine still counts its cores (the quota
 # pages of azure-docs say yes, users' reports say no).
 DEALLOCATED_TAKES_QUOTA = False
+# Setting `evictedTakesQuota`: of an evicted machine that is kept the documentation of spot machines says that it does.
+EVICTED_TAKES_QUOTA = True
 
 
 def is_spot(properties: dict[str, Any]) -> bool:

@@ -135,7 +135,7 @@ def _evict_now(engine: Engine, operation: Operation) -> None:
     if machines.eviction_policy(machine) == "Delete":
         engine.begin_delete(machine)
     else:
-        machines.shut_down(engine, machine)
+        machines.shut_down(engine, machine, evicted=True)
         machine.internal["evicted"] = True
         engine.store.save(machine)
     scale_set = engine.store.get(_set_of(machine))
