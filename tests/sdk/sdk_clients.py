@@ -23,18 +23,27 @@ SCOPE = "https://management.azure.com/.default"
 _RAW = {str: str, bool: bool, int: int, float: (int, float)}
 
 
+OPAQUE = "opaque"  # a bearer that will do wherever nobody looks at it
+
+
 class Credential:
-    """Any bearer will do."""
+    """A token that is there already."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
-        return AccessToken("opaque", int(time.time()) + 3600)
+        return AccessToken(self.token, int(time.time()) + 3600)
 
 
 class AsyncCredential:
     """The same for aio."""
 
+    def __init__(self, token: str) -> None:
+        self.token = token
+
     async def get_token(self, *scopes: str, **_: Any) -> AccessToken:
-        return AccessToken("opaque", int(time.time()) + 3600)
+        return AccessToken(self.token, int(time.time()) + 3600)
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -65,10 +74,10 @@ class AsyncPlainHttp(AsyncARMChallengeAuthenticationPolicy):
 class Sdk:
     """Every client of one emulator, made when it is first used."""
 
-    def __init__(self, url: str, subscription: str, *, aio: bool = False) -> None:
+    def __init__(self, url: str, subscription: str, *, aio: bool = False, token: str = OPAQUE) -> None:
         self.url, self.subscription, self.aio = url, subscription, aio
         self._clients: dict[str, Any] = {}
-        self.credential = AsyncCredential() if aio else Credential()
+        self.credential = (AsyncCredential if aio else Credential)(token)
 
     def client(self, package: str) -> Any:
         """The client of a package below azure.mgmt, such as compute or resource.locks."""
