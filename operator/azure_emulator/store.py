@@ -48,6 +48,8 @@ class Resource:
     changed: float = 0.0
     # Write-only values, power state, allotted addresses: never returned to a client.
     internal: dict[str, Any] = field(default_factory=dict)
+    # Counts what was ever stored: lists are in this order, after a restart too.
+    number: int = 0
 
     @property
     def key(self) -> str:
@@ -116,6 +118,8 @@ class Operation:
     # Input of the operation that its end needs, and the output of an action.
     arguments: dict[str, Any] = field(default_factory=dict)
     output: Any = None
+    # Counts operations: those that end at the same moment end in this order, after a restart too.
+    number: int = 0
 
     @property
     def running(self) -> bool:
@@ -155,6 +159,7 @@ class Store:
         self._identity: dict[str, str] = {}
         self._usage: dict[tuple[str, str], Counter[str]] = {}
         self._taken: dict[str, dict[str, int]] = {}
+        self._last_number = 0
         self._dirty_resources: set[str] = set()
         self._dirty_operations: set[str] = set()
         self._dirty_settings: set[str] = set()
@@ -173,12 +178,18 @@ class Store:
         """Take in a new or changed resource."""
         key = resource.key
         if key not in self.resources:
+            resource.number = self._numbered(resource.number)
             self.resources[key] = resource
             self._children.setdefault(resource.parent.lower(), {})[key] = None
             self._by_type.setdefault(resource.type.lower(), {})[key] = None
         self._index(resource)
         self._dirty_resources.add(key)
         self.changes.setdefault(key, self.now())
+
+    def _numbered(self, number: int) -> int:
+        """The number that something has, or the next one."""
+        self._last_number = max(self._last_number, number or self._last_number + 1)
+        return number or self._last_number
 
     def remove(self, resource: Resource) -> None:
         """Forget a resource; its children are the caller's business."""
@@ -323,6 +334,7 @@ class Store:
 
     def save_operation(self, operation: Operation) -> None:
         """Take in a new or changed operation; of very many the oldest that have ended are forgotten, as Azure does."""
+        operation.number = self._numbered(operation.number)
         self.operations[operation.id] = operation
         self._dirty_operations.add(operation.id)
         if len(self.operations) > OPERATIONS_KEPT:
@@ -434,6 +446,8 @@ class Store:
             self.settings.clear()
             self.requests.clear()
             self._read(database)
+        if self._database is not None:
+            self._database.execute("delete from requests")
         self._dirty_resources |= set(self.resources)
         self._dirty_operations |= set(self.operations)
         self._dirty_settings |= set(self.settings)
@@ -453,10 +467,11 @@ class Store:
 
     def _read(self, database: sqlite3.Connection) -> None:
         rows = [Resource(**json.loads(text)) for (text,) in database.execute("select document from resources")]
-        for resource in sorted(rows, key=lambda row: (row.created, row.id.count("/"), row.id)):
+        for resource in sorted(rows, key=lambda row: (row.number, row.created, row.id.count("/"), row.id)):
             self.save(resource)
         operations = [Operation(**json.loads(text)) for (text,) in database.execute("select document from operations")]
-        self.operations.update((one.id, one) for one in sorted(operations, key=lambda one: one.start))
+        self.operations.update((one.id, one) for one in sorted(operations, key=lambda one: (one.start, one.number)))
+        self._last_number = max([self._last_number, *(one.number for one in operations)])
         for name, text in database.execute("select name, document from settings"):
             self.settings[name] = json.loads(text)
         for (text,) in database.execute(

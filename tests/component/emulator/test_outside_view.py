@@ -9,9 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from azure_emulator import Emulator, scenario, throttling
+
+from .conftest import Http
 
 PAGE = Path(__file__).parents[3] / "docs" / "emulator.md"
 EXAMPLES = [
@@ -304,3 +307,39 @@ async def test_only_spot_machines_are_evicted(http):
     status, document = await admin(http, "POST", "machines", {"id": machine, "event": "evict"})
     assert status == 400
     assert "m is no spot VM" in document["error"]
+
+
+async def test_lists_are_in_the_same_order_after_a_restart(tmp_path):
+    """Also of what came at the same moment: the next page would otherwise leave out and repeat."""
+    addresses = "rg/Microsoft.Network/publicIPAddresses"
+
+    async def seen(emulator, session):
+        names = [row["name"] for row in (await Http(emulator, session).call("GET", addresses))[1]["value"]]
+        return names, list(emulator.store.operations)
+
+    async with aiohttp.ClientSession() as session:
+        async with Emulator(speed=0, state=tmp_path) as emulator:
+            http = Http(emulator, session)
+            await http.put("rg", {"location": "westeurope"})
+            for name in ("z", "a", "m", "b"):
+                await http.put(f"{addresses}/{name}", {"location": "westeurope"})
+            before = await seen(emulator, session)
+        async with Emulator(state=tmp_path) as emulator:
+            await Http(emulator, session).put(f"{addresses}/c", {"location": "westeurope"})
+            after = await seen(emulator, session)
+    assert before[0] == ["z", "a", "m", "b"]
+    assert after[0] == [*before[0], "c"]
+    assert after[1][:-1] == before[1]
+
+
+def test_a_restored_emulator_has_forgotten_the_requests_that_came_later(tmp_path):
+    emulator = Emulator(speed=0, state=tmp_path)
+    emulator.log({"path": "/before"})
+    content = emulator.snapshot()
+    emulator.log({"path": "/later"})
+    emulator.commit()
+    emulator.restore(content)
+    emulator.store.close()
+    again = Emulator(state=tmp_path)
+    assert [entry["path"] for entry in again.requests] == ["/before"]
+    again.store.close()
