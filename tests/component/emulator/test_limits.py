@@ -70,8 +70,9 @@ async def test_compute_limits_requests_on_one_resource(http):
 
 
 def test_the_sdk_sees_a_429(sdk, fast_emulator):
-    fast_emulator.faults.add(Fault.model_validate({"path": "resourcegroups/throttled", "answer": {"status": 429, "code": "TooManyRequests",
-                              "message": "slow down", "headers": {"Retry-After": "1"}}}))  # fmt: skip
+    refusal = {"status": 429, "code": "TooManyRequests", "message": "slow down", "headers": {"Retry-After": "1"}}
+    fault = {"path": "resourcegroups/throttled", "answer": refusal}
+    fast_emulator.faults.add(Fault.model_validate(fault))
     with pytest.raises(HttpResponseError) as caught:
         sdk.resources.resource_groups.get("throttled", retry_total=0)
     assert (caught.value.status_code, caught.value.error.code) == (429, "TooManyRequests")
