@@ -34,10 +34,10 @@ demo-down: $(STAMP) ## end what `make demo KEEP=1` left running
 test: $(STAMP) ## run all tests, those with a real API server too
 	@tests/system-packages.sh
 	@$(BIN)/python -m local_cluster binaries
-	@$(BIN)/pytest -m "not clients"
+	@$(BIN)/pytest
 
 test-fast: $(STAMP) ## run the tests that need no API server
-	@$(BIN)/pytest -m "not cluster and not clients"
+	@$(BIN)/pytest -m "not cluster"
 
 # Clients that none of us wrote, each in an environment of its own (locked, with hashes) beside ours.
 .state/%-venv/.installed: tests/clients/%/requirements.lock

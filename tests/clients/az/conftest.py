@@ -71,7 +71,7 @@ def az(served: Any, program: Any, environment: Any, tmp_path_factory: pytest.Tem
         "AZURE_CORE_INSTANCE_DISCOVERY": "false",
         "AZURE_CORE_LOGIN_EXPERIENCE_V2": "off",
         "AZURE_EXTENSION_USE_DYNAMIC_INSTALL": "no",
-        "PYTHONPATH": str(Path(__file__).parent / "localhost"),
+        "PYTHONPATH": str(Path(__file__).parents[1] / "localhost"),
     }
     folder = home / "work"
     folder.mkdir()

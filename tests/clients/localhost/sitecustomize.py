@@ -1,6 +1,6 @@
 """Lets every name below localhost mean this machine (RFC 6761), which the C library leaves to the system's settings.
 
-The emulator serves a key vault at NAME.vault.localhost; most desktops resolve that, small machines and CI often do not.
+The emulator serves a key vault at NAME.vault.localhost, for example; most desktops resolve that, small machines do not.
 """
 
 import socket
