@@ -175,8 +175,8 @@ def test_a_parser_failure_says_where():
 
 
 WORDS = [
-    "resources", "|", "where", "name", "==", "'x'", "(", ")", "project", ",", "summarize", "count()", "by", "join", "on",
-    "extend", "=", "[", "1", "..", "order", "zones", "tags", ".", "in", "has", "not", "-", "mv-expand", "iff", "ago",
+    "resources", "|", "where", "name", "==", "'x'", "(", ")", "project", ",", "summarize", "count()", "by", "join",
+    "on", "extend", "=", "[", "1", "..", "order", "zones", "tags", ".", "in", "has", "not", "-", "mv-expand", "iff", "ago",
 ]  # fmt: skip
 
 
