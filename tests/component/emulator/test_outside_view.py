@@ -343,3 +343,13 @@ def test_a_restored_emulator_has_forgotten_the_requests_that_came_later(tmp_path
     again = Emulator(state=tmp_path)
     assert [entry["path"] for entry in again.requests] == ["/before"]
     again.store.close()
+
+
+async def test_generic_lists_call_children_by_all_their_names(http):
+    account = "rg/Microsoft.NetApp/netAppAccounts/a"
+    await http.done(account, {"location": "westeurope"})
+    pool = {"location": "westeurope", "properties": {"serviceLevel": "Premium", "size": 4 * 2**40}}
+    await http.done(f"{account}/capacityPools/p", pool)
+    for query, names in (({}, ["a", "a/p"]), ({"$filter": "name eq 'a/p'"}, ["a/p"])):
+        _, document, _ = await http.call("GET", f"{http.subscription}/resources", query=query)
+        assert [row["name"] for row in document["value"]] == names

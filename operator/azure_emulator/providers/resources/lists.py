@@ -63,11 +63,17 @@ def _compare(resource: Resource, comparison: Comparison, together: tuple[Compari
         return odata.compare(comparison, str(bodies.get(resource.body, _IN_THE_BODY[comparison.name], "")))
     facts = {
         "resourcetype": resource.type,
-        "name": resource.name,
+        "name": _name(resource),
         "location": resource.location,
         "resourcegroup": resource.resource_group,
     }
     return odata.compare(comparison, facts[comparison.name])
+
+
+def _name(resource: Resource) -> str:
+    """ARM calls a child by all names from its top-level ancestor on, such as machine/extension."""
+    depth = resource.type.count("/")
+    return "/".join(resource.id.split("/")[-2 * depth + 1 :: 2])
 
 
 def _compare_tag(tags: Mapping[str, Any], comparison: Comparison, together: tuple[Comparison, ...]) -> bool:
@@ -127,7 +133,7 @@ def _is_tracked(engine: Engine, resource: Resource) -> bool:
 
 def _generic(engine: Engine, resource: Resource, expand: str) -> dict[str, Any]:
     body = resource.body
-    shown = {"id": resource.id, "name": resource.name, "type": resource.type, "location": resource.location}
+    shown = {"id": resource.id, "name": _name(resource), "type": resource.type, "location": resource.location}
     shown |= {key: body[key] for key in _SHOWN if key in body}
     if "provisioningstate" in expand:
         shown["provisioningState"] = resource.state
