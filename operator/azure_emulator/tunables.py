@@ -107,6 +107,8 @@ TUNABLES: Mapping[str, Tunable] = {
     "wholeSeconds": Tunable(
         (bool,), False, "On a fast clock, whether Retry-After stands beside retry-after-ms, for clients that know no "
         "milliseconds."),
+    "resourcesPerGroup": Tunable(
+        (int,), 800, "Resources of one type that a group holds, unless Azure does not limit the type.", least=1),
     "visibleAfterSeconds": Tunable(NUMBER, 0.0, "How long GET answers 404 after a creation."),
     "resourceGraphLagSeconds": Tunable(NUMBER, 10.0, "How long a change stays unseen by Resource Graph."),
     "serialisedWrites": Tunable(

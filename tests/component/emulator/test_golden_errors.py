@@ -92,6 +92,8 @@ PROVOKED: Mapping[str, Mapping[str, Callable[[World], Any]]] = {
         "LocationNotAvailableForResourceType": lambda w: w.put_storage(location="atlantis"),
         "InvalidApiVersionParameter": lambda w: w.send("GET", w.root, version="2009-01-01"),
         "ResourceGroupDeletionBlocked": group_deletion_blocked,
+        "ResourceQuotaExceeded":
+            lambda w: (w.set(resourcesPerGroup=1), w.vnet("first"), w.vnet())[2],
         "RequestDisallowedByPolicy": disallowed,
         "PropertyChangeNotAllowed vm":
             lambda w: w.patch_machine(osProfile={"linuxConfiguration": {"ssh": {"publicKeys": [OTHER_KEY]}}}),

@@ -1,7 +1,7 @@
 """Microsoft.Resources without deployments: groups, lists, tags, subscriptions, providers, moves and exports."""
 
 from azure_emulator.providers.protocols import RESOURCES, operation_functions
-from azure_emulator.providers.resources import export, lists, moves, registration, subscriptions, tags
+from azure_emulator.providers.resources import counts, export, lists, moves, registration, subscriptions, tags
 from azure_emulator.providers.resources.groups import GROUP
 from azure_emulator.types import Provider
 
@@ -16,5 +16,6 @@ _GROUPS = Provider(
         ("POST", "Microsoft.Resources/resourceGroups/validateMoveResources"): moves.validate,
         **operation_functions(RESOURCES),
     },
+    gates=(counts.refuse_too_many,),
 )
 PROVIDERS = (_GROUPS, subscriptions.PROVIDER, registration.PROVIDER, tags.PROVIDER, subscriptions.RENAMING)
