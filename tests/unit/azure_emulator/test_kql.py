@@ -20,6 +20,7 @@ ROWS = [
      "properties": {"hw": {"vmSize": "Standard_D2s_v5"}, "made": "2026-11-20T00:00:00Z"}},
     {"id": "/3", "name": "gamma-one", "type": "disk", "size": None, "zones": ["3"], "tags": {"team": "ice"},
      "properties": {}},
+    "ago",
 ]  # fmt: skip
 OWNERS = [{"type": "vm", "name": "ops"}, {"type": "nic", "name": "net"}]
 TABLES = {
@@ -176,7 +177,8 @@ def test_a_parser_failure_says_where():
 
 WORDS = [
     "resources", "|", "where", "name", "==", "'x'", "(", ")", "project", ",", "summarize", "count()", "by", "join",
-    "on", "extend", "=", "[", "1", "..", "order", "zones", "tags", ".", "in", "has", "not", "-", "mv-expand", "iff", "ago",
+    "on", "extend", "=", "[", "1", "..", "order", "zones", "tags", ".", "in", "has", "not", "-", "mv-expand", "iff",
+    "ago",
 ]  # fmt: skip
 
 
