@@ -156,6 +156,9 @@ def run(options: argparse.Namespace) -> int:
     """Carry out an admin command; the exit status."""
     try:
         options.run(Client(options.url, options.ca_file), options)
+    except BrokenPipeError:
+        # Whoever read what is printed has seen enough, as `| head` does; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (AdminError, DocumentError, OSError) as error:
         print(f"azure-emulator: {error}", file=sys.stderr)
         return 1

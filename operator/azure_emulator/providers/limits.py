@@ -1,7 +1,8 @@
 """Request limits of the resource providers themselves, besides ARM's own buckets.
 
 Data only. Sources: azure-compute-docs, compute-throttling-limits (bucket sizes and refill for each resource and for
-each subscription and region); azure-docs, request-limits-and-throttling (Network: per 5 minutes). The names are those
+each subscription and region); azure-docs, request-limits-and-throttling (Network and private DNS: per 5 minutes); for
+Storage a page that quotes an older one (reads per 5 minutes, writes per second and hour). The names are those
 of the header x-ms-ratelimit-remaining-resource in public traces, made up after their pattern where none was found.
 """
 
@@ -46,12 +47,20 @@ def _compute() -> tuple[Rate, ...]:
 
 
 _ANY_NETWORK = "Microsoft.Network/.*"
+# Only what one says to Azure about accounts; operations are followed without a limit.
+_ANY_STORAGE = "Microsoft.Storage/storageAccounts(/.*)?"
 
-# Network shows no remaining-resource header in recordings; its buckets count all the same.
+# Network and Storage show no remaining-resource header in recordings; their buckets count all the same.
 PROVIDERS = (
     Provider(_COMPUTE, rates=_compute()),
     Provider("Microsoft.Network", rates=(
         Rate("Writes", _WRITE | _UPDATE | _DELETE, _ANY_NETWORK, 1000, 200, shown=False),
         Rate("Reads", _READ, _ANY_NETWORK, 10_000, 2000, shown=False),
+        Rate("PrivateDnsReads", _READ, "Microsoft.Network/privateDnsZones(/.*)?", 500, 100, shown=False),
+    )),
+    Provider("Microsoft.Storage", rates=(
+        Rate("Reads", _READ, _ANY_STORAGE, 800, 160, shown=False),
+        Rate("WritesPerSecond", _WRITE | _UPDATE | _DELETE, _ANY_STORAGE, 10, 600, shown=False),
+        Rate("WritesPerHour", _WRITE | _UPDATE | _DELETE, _ANY_STORAGE, 1200, 20, shown=False),
     )),
 )  # fmt: skip

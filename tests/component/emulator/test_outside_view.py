@@ -353,3 +353,20 @@ async def test_generic_lists_call_children_by_all_their_names(http):
     for query, names in (({}, ["a", "a/p"]), ({"$filter": "name eq 'a/p'"}, ["a/p"])):
         _, document, _ = await http.call("GET", f"{http.subscription}/resources", query=query)
         assert [row["name"] for row in document["value"]] == names
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "rg/Microsoft.Network/privateDnsZones/x.local", 500),
+        ("GET", "rg/Microsoft.Storage/storageAccounts/nothing", 800),
+        ("DELETE", "rg/Microsoft.Storage/storageAccounts/nothing", 10),
+    ],
+)
+async def test_private_dns_and_storage_have_limits_of_their_own(http, monkeypatch, method, path, allowed):
+    await admin(http, "PUT", "settings", {"armBuckets": {"reads": [100_000, 1], "deletes": [100_000, 1]}})
+    monkeypatch.setattr(throttling.time, "monotonic", lambda: 1000.0)
+    count = 0
+    while (answer := await http.call(method, path))[0] != 429:
+        count += 1
+    assert (count, answer[1]["error"]["code"]) == (allowed, "TooManyRequests")
