@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ from azure_emulator.page import Page
 from azure_emulator.providers import PROVIDERS
 from azure_emulator.store import Store
 from azure_emulator.tls import Authority
+
+logger = logging.getLogger(__name__)
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 TENANT = "00000000-0000-0000-0000-00000000a2ed"
@@ -234,5 +237,10 @@ class Emulator:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(KEEP_CLOCK_EVERY):
                     await self.clock.wait_until(self.engine.next_due)
-            self.engine.settle()
-            self.commit()
+            try:
+                self.engine.settle()
+                self.commit()
+            except Exception:
+                # A full disk, say: time must go on when there is room again, and somebody has to see it until then.
+                logger.exception("what is due could not be done, or not be kept")
+                await asyncio.sleep(KEEP_CLOCK_EVERY)

@@ -10,6 +10,9 @@ import sys
 
 import aiohttp
 
+from azure_emulator import Emulator
+from azure_emulator import emulator as emulator_module
+
 LOCATION = {"location": "westeurope"}
 BEARER = {"Authorization": "Bearer opaque"}
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg"
@@ -110,3 +113,19 @@ async def test_the_table_of_types():
     )
     output, _ = await process.communicate()
     assert b"Microsoft.Compute/virtualMachines/runCommands" in output
+
+
+async def test_time_goes_on_after_a_commit_that_failed(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(emulator_module, "KEEP_CLOCK_EVERY", 0.05)
+    async with Emulator(speed=1, state=tmp_path) as emulator:
+        failing = iter([True, True])
+
+        def commit():
+            if next(failing, False):
+                raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(emulator.store, "commit", commit)
+        await asyncio.sleep(0.5)
+        assert caplog.text.count("No space left on device") >= 2
+        assert emulator._ticking is not None
+        assert not emulator._ticking.done()
