@@ -9,6 +9,19 @@ from .conftest import LOCATION
 KEY = {"path": "/home/hpc/.ssh/authorized_keys", "keyData": "ssh-rsa AAAAB3NzaC1yc2E= me"}
 
 
+async def network(http: Any, *, delegation: str | None = None) -> str:
+    """A network with one subnet, and the subnet's id."""
+    await http.done("g", {"location": LOCATION})
+    delegations = [{"name": "one", "properties": {"serviceName": delegation}}] if delegation else []
+    await http.done("g/Microsoft.Network/virtualNetworks/net", {
+        "location": LOCATION, "properties": {
+            "addressSpace": {"addressPrefixes": ["10.0.0.0/16"]},
+            "subnets": [{"name": "one", "properties": {"addressPrefix": "10.0.0.0/24", "delegations": delegations}}],
+        },
+    })  # fmt: skip
+    return f"{http.subscription}/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/net/subnets/one"
+
+
 async def test_the_clouds_metadata_is_found_behind_two_slashes(http: Any) -> None:
     status, document, _ = await http.call("GET", f"{http.emulator.url}//metadata/endpoints?api-version=2022-09-01")
     assert (status, document["authentication"]["identityProvider"]) == (200, "AAD")
@@ -21,14 +34,7 @@ async def test_aliases_are_served_where_the_metadata_says(http: Any) -> None:
 
 
 async def test_a_fixed_property_that_is_left_out_comes_back_with_what_azure_put_into_it(http: Any) -> None:
-    await http.done("g", {"location": LOCATION})
-    await http.done("g/Microsoft.Network/virtualNetworks/net", {
-        "location": LOCATION, "properties": {
-            "addressSpace": {"addressPrefixes": ["10.0.0.0/16"]},
-            "subnets": [{"name": "nodes", "properties": {"addressPrefix": "10.0.0.0/24"}}],
-        },
-    })  # fmt: skip
-    subnet = f"{http.subscription}/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/net/subnets/nodes"
+    subnet = await network(http)
     await http.done("g/Microsoft.Network/networkInterfaces/nic", {
         "location": LOCATION, "properties": {"ipConfigurations": [
             {"name": "one", "properties": {"subnet": {"id": subnet}}}
@@ -114,3 +120,44 @@ async def test_a_server_parameter_is_changed_by_patch_before_anybody_set_it(http
     http.advance(60)
     _, document, _ = await http.call("GET", parameter)
     assert document["properties"]["value"] == "900"
+
+
+async def test_a_scale_set_is_scaled_with_its_location_and_sku_alone(http: Any) -> None:
+    subnet = await network(http)
+    nic = {"name": "nic", "properties": {"primary": True, "ipConfigurations": [
+        {"name": "one", "properties": {"subnet": {"id": subnet}}},
+    ]}}  # fmt: skip
+    made = await http.done("g/Microsoft.Compute/virtualMachineScaleSets/set", {
+        "location": LOCATION, "sku": {"name": "Standard_D2s_v5", "capacity": 1}, "properties": {
+            "orchestrationMode": "Uniform", "upgradePolicy": {"mode": "Manual"}, "virtualMachineProfile": {
+                "storageProfile": {
+                    "imageReference": {"publisher": "Canonical", "offer": "0001-com-ubuntu-server-jammy",
+                                       "sku": "22_04-lts-gen2", "version": "latest"},
+                    "osDisk": {"createOption": "FromImage"},
+                },
+                "osProfile": {"computerNamePrefix": "vm", "adminUsername": "hpc", "linuxConfiguration": {
+                    "disablePasswordAuthentication": True, "ssh": {"publicKeys": [KEY]}}},
+                "networkProfile": {"networkInterfaceConfigurations": [nic]},
+            },
+        },
+    })  # fmt: skip
+    scaled = await http.done("g/Microsoft.Compute/virtualMachineScaleSets/set", {
+        "location": LOCATION, "sku": {"name": "Standard_D2s_v5", "capacity": 2},
+    })  # fmt: skip
+    assert scaled["sku"]["capacity"] == 2
+    assert scaled["properties"]["virtualMachineProfile"] == made["properties"]["virtualMachineProfile"]
+
+
+async def test_styles_of_volumes_may_be_written_in_lower_case(http: Any) -> None:
+    subnet = await network(http, delegation="Microsoft.Netapp/volumes")
+    account = "g/Microsoft.NetApp/netAppAccounts/anf"
+    await http.done(account, {"location": LOCATION})
+    await http.done(f"{account}/capacityPools/pool", {
+        "location": LOCATION, "properties": {"serviceLevel": "Premium", "size": 2**40},
+    })  # fmt: skip
+    volume = await http.done(f"{account}/capacityPools/pool/volumes/home", {
+        "location": LOCATION, "properties": {
+            "creationToken": "home", "usageThreshold": 100 * 2**30, "subnetId": subnet, "securityStyle": "unix",
+        },
+    })  # fmt: skip
+    assert volume["properties"]["securityStyle"] == "Unix"
