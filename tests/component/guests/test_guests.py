@@ -429,7 +429,7 @@ write_files:
     Environment=WORD=tick "OTHER=two words"
     EnvironmentFile=-/etc/default/none
     ExecStartPre=/bin/sh -c 'echo pre of %n on %H'
-    ExecStart=/bin/sh -c 'echo $WORD; echo "$OTHER"; trap "echo reloaded" HUP; while :; do sleep 0.05; done'
+    ExecStart=/bin/sh -c 'trap "echo reloaded" HUP; echo $WORD; echo "$OTHER"; while :; do sleep 0.05; done'
     ExecReload=/bin/kill -HUP $MAINPID
     ExecStop=/bin/sh -c 'echo stopping $MAINPID'
     User=hpcadmin
