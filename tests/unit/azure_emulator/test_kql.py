@@ -20,7 +20,6 @@ ROWS = [
      "properties": {"hw": {"vmSize": "Standard_D2s_v5"}, "made": "2026-11-20T00:00:00Z"}},
     {"id": "/3", "name": "gamma-one", "type": "disk", "size": None, "zones": ["3"], "tags": {"team": "ice"},
      "properties": {}},
-    "ago",
 ]  # fmt: skip
 OWNERS = [{"type": "vm", "name": "ops"}, {"type": "nic", "name": "net"}]
 TABLES = {
