@@ -32,7 +32,7 @@ class LateView:
     def rows(self, lag: float, make: Callable[[Resource], Row | None]) -> list[Row]:
         """The rows as of so many emulated seconds ago; `make` makes one, or none of what the index does not show."""
         store = self._engine.store
-        if self._rows is None:
+        if self._rows is None or store.changes is None:
             self._rows = {}
             store.changes = dict.fromkeys(store.resources, float("-inf"))
         due = [key for key, since in store.changes.items() if since <= self._engine.now - lag]

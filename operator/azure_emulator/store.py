@@ -143,8 +143,9 @@ class Store:
         self.operations: dict[str, Operation] = {}
         self.settings: dict[str, Any] = {}
         self.requests: deque[dict[str, Any]] = deque(maxlen=REQUESTS_KEPT)
-        # When each changed resource was first changed since whoever follows changes took it in (late.LateView).
-        self.changes: dict[str, float] = {}
+        # When each changed resource was first changed since whoever follows changes took it in (late.LateView); None as
+        # long as nobody follows.
+        self.changes: dict[str, float] | None = None
         self.now: Callable[[], float] = lambda: 0.0
         self._children: dict[str, dict[str, None]] = {}
         self._by_type: dict[str, dict[str, None]] = {}
@@ -184,7 +185,7 @@ class Store:
             self._by_type.setdefault(resource.type.lower(), {})[key] = None
         self._index(resource)
         self._dirty_resources.add(key)
-        self.changes.setdefault(key, self.now())
+        self._note_change(key)
 
     def _numbered(self, number: int) -> int:
         """The number that something has, or the next one."""
@@ -200,7 +201,11 @@ class Store:
         self._by_type.get(resource.type.lower(), {}).pop(key, None)
         self._unindex(key)
         self._dirty_resources.add(key)
-        self.changes.setdefault(key, self.now())
+        self._note_change(key)
+
+    def _note_change(self, key: str) -> None:
+        if self.changes is not None:
+            self.changes.setdefault(key, self.now())
 
     def children(self, parent_id: str, type_name: str | None = None) -> list[Resource]:
         """Resources directly below that id, oldest first; of one type if given."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -25,6 +23,7 @@ from azure.mgmt.resource.deployments import DeploymentsMgmtClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 from azure.mgmt.storage import StorageManagementClient
 from azure.mgmt.storagecache import StorageCacheManagementClient
+from serving import serving
 
 from azure_emulator import SUBSCRIPTION, Emulator
 
@@ -77,40 +76,8 @@ class Clients:
 @pytest.fixture(scope="session")
 def fast_emulator() -> Iterator[Emulator]:
     """One emulator for the session in a thread of its own, an hour passing in under a second."""
-    emulator = Emulator(speed=5000, seed=1)
-    started, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def run() -> None:
-        async with emulator:
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
-    thread.start()
-    started.wait(10)
-    yield emulator
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
-
-
-@pytest.fixture
-def settings(fast_emulator: Emulator) -> Iterator[Callable[..., None]]:
-    """Sets tunables of the fast emulator for one test."""
-    before, touched = dict(fast_emulator.store.settings), set()
-
-    def put(**values: Any) -> None:
-        for name, value in values.items():
-            touched.add(name)
-            fast_emulator.store.set(name, value)
-
-    yield put
-    for name in touched:
-        if name in before:
-            fast_emulator.store.set(name, before[name])
-        else:
-            del fast_emulator.store.settings[name]
+    with serving(Emulator(speed=5000, seed=1)) as emulator:
+        yield emulator
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,7 @@ Every line is one error, named after its code; golden_errors.yaml says what the 
 
 from __future__ import annotations
 
-import asyncio
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 import yaml
 from azure.core.exceptions import HttpResponseError
 from sdk_clients import Sdk, finish
+from serving import serving
 
 from azure_emulator import SUBSCRIPTION, Emulator
 
@@ -300,24 +299,10 @@ PROVOKED: Mapping[str, Mapping[str, Callable[[World], Any]]] = {
 @pytest.fixture
 def world() -> Iterator[World]:
     """An emulator for one error alone: what has been used up or set is nobody else's."""
-    emulator = Emulator(speed=SPEED, seed=1, subscriptions=(SUBSCRIPTION, ANOTHER_SUBSCRIPTION))
-    started, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with emulator:
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
-    thread.start()
-    assert started.wait(10)
-    sdk = Sdk(emulator.url, SUBSCRIPTION)
-    yield World(emulator, sdk, "environment")
-    sdk.close()
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    with serving(Emulator(speed=SPEED, seed=1, subscriptions=(SUBSCRIPTION, ANOTHER_SUBSCRIPTION))) as emulator:
+        sdk = Sdk(emulator.url, SUBSCRIPTION)
+        yield World(emulator, sdk, "environment")
+        sdk.close()
 
 
 def same(world: World, text: str, message: str) -> bool:

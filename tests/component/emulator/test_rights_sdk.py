@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -31,6 +29,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from serving import serving
 
 from azure_emulator import SUBSCRIPTION, TENANT, Emulator
 
@@ -87,27 +86,13 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
     emulator = Emulator(speed=5000, seed=1, tls=True, http_port=0)
     ca = tmp_path_factory.mktemp("tls") / "ca.pem"
     ca.write_text(emulator.ca)
-    started, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def run() -> None:
-        async with emulator:
-            started.set()
-            await stop.wait()
-        await asyncio.sleep(0.1)  # TLS connections close with a few words more
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
-    thread.start()
-    assert started.wait(10)
-    azure = Azure(emulator, ca)
-    azure.admin("PUT", "settings", {"rights": "on", "rightsDelaySeconds": 0, "replicationSeconds": 0})
-    azure.admin("PUT", "issuers", {"issuer": ISSUER, "jwks": {"keys": [
-        {**jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key(), as_dict=True), "kid": "cluster"}]}})  # fmt: skip
-    with azure.open:
-        yield azure
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    with serving(emulator):
+        azure = Azure(emulator, ca)
+        azure.admin("PUT", "settings", {"rights": "on", "rightsDelaySeconds": 0, "replicationSeconds": 0})
+        azure.admin("PUT", "issuers", {"issuer": ISSUER, "jwks": {"keys": [
+            {**jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key(), as_dict=True), "kid": "cluster"}]}})  # fmt: skip
+        with azure.open:
+            yield azure
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from azure_emulator import bodies
+from azure_emulator import Emulator, bodies
 from azure_emulator.store import Operation, Resource, Store, resource_ids
 
 GROUP = "/subscriptions/s/resourceGroups/rg"
@@ -142,3 +142,15 @@ def test_of_very_many_operations_the_oldest_that_ended_are_forgotten(monkeypatch
     store.commit()
     assert [*store.operations][:3] == ["op0", "op3", "op4"]
     assert [*Store(tmp_path).operations] == [*store.operations]
+
+
+def test_changes_are_kept_only_while_somebody_follows_them():
+    emulator = Emulator(speed=0)
+    group = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg"
+    emulator.engine.create(group, {"location": "westeurope"})
+    assert emulator.store.changes is None
+    emulator.engine.late.rows(0.0, lambda resource: {"id": resource.id})
+    emulator.store.remove(emulator.store.resources[group.lower()])
+    assert list(emulator.store.changes) == [group.lower()]
+    assert emulator.engine.late.rows(0.0, lambda resource: {"id": resource.id}) == []
+    assert emulator.store.changes == {}

@@ -228,20 +228,12 @@ class Systemctl:
         return code
 
     def _link(self, call: Call, unit: Unit, name: str, *, enabled: bool) -> None:
-        links = self.services.files.links(unit, name)
-        if not links and enabled:
+        if enabled and not self.services.files.links(unit, name):
             call.error(
                 "The unit files have no installation config (WantedBy=, RequiredBy=, Also=, Alias= settings in the "
                 "[Install] section, and DefaultInstance= for template units)."
             )
-        for link, target in links.items():
-            if enabled and not link.is_symlink():
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(target)
-                call.error(f"Created symlink {link} → {target}.")
-            elif not enabled and link.is_symlink():
-                link.unlink()
-                call.error(f"Removed {link}.")
+        self._link_once(call, unit, name, enabled=enabled)
         for other in unit.words("Install", "Also"):
             also = self.services.files.load(other)
             if also is not None and not also.masked and other != name:

@@ -7,8 +7,6 @@ of the resource that was asked for.
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from contract import Table, is_served, key_of
 from contract_run import Run
 from sdk_clients import Sdk
 from sdk_reading import operations
+from serving import serving
 
 from azure_emulator import SUBSCRIPTION, TENANT, Emulator
 
@@ -27,22 +26,8 @@ TABLES = sorted((Path(__file__).parent / "tables").glob("*.yaml"))
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """An emulator of its own: the limits of its subscription are for these calls alone."""
-    emulator = Emulator(speed=60_000, seed=1)
-    started, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with emulator:
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
-    thread.start()
-    assert started.wait(10)
-    yield emulator.url
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    with serving(Emulator(speed=60_000, seed=1)) as emulator:
+        yield emulator.url
 
 
 def table(path: Path, run: str) -> Table:
