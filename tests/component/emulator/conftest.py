@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -78,6 +78,24 @@ def fast_emulator() -> Iterator[Emulator]:
     """One emulator for the session in a thread of its own, an hour passing in under a second."""
     with serving(Emulator(speed=5000, seed=1)) as emulator:
         yield emulator
+
+
+@pytest.fixture
+def settings(fast_emulator: Emulator) -> Iterator[Callable[..., None]]:
+    """Sets tunables of the fast emulator for one test."""
+    before, touched = dict(fast_emulator.store.settings), set()
+
+    def put(**values: Any) -> None:
+        for name, value in values.items():
+            touched.add(name)
+            fast_emulator.store.set(name, value)
+
+    yield put
+    for name in touched:
+        if name in before:
+            fast_emulator.store.set(name, before[name])
+        else:
+            del fast_emulator.store.settings[name]
 
 
 @pytest.fixture(scope="session")
