@@ -6,11 +6,15 @@ Knows nothing of the Azure SDK, so that the engine does not either.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 Verb = Literal["PUT", "PATCH", "DELETE"]
+
+CALLER: ContextVar[str] = ContextVar("CALLER", default="")
+"""`namespace/name` of the environment on whose behalf requests are sent: environments share Azure's limits fairly."""
 
 
 FAILED_STATES = frozenset({"failed", "canceled", "cancelled"})
@@ -150,6 +154,12 @@ class TypeInfo:
         no other write that has the same ancestor or reference of such a type may start.
     typical_seconds
         How long Azure usually takes to create one; used to start the longest path first.
+    replace_on
+        Paths that Azure shows and cannot change: where one differs, the resource has to be deleted and made anew.
+    grow_only
+        Paths to numbers that may not become smaller, because data would be lost or Azure refuses it.
+    surveyed
+        Whether a survey shows it; what it does not show is read one by one.
     """
 
     type: str
@@ -157,6 +167,9 @@ class TypeInfo:
     create_only: tuple[str, ...] = ()
     exclusive: tuple[str, ...] = ()
     typical_seconds: float = 1.0
+    replace_on: tuple[str, ...] = ()
+    grow_only: tuple[str, ...] = ()
+    surveyed: bool = True
 
 
 class Azure(Protocol):
@@ -173,6 +186,13 @@ class Azure(Protocol):
 
     async def get(self, resource_id: str) -> Mapping[str, Any] | None:
         """Return the body of a resource, None if there is none."""
+
+    async def survey(self, resource_group_id: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the bodies of everything in a resource group, itself and children included, by lower-case id.
+
+        One wide read that many environments share. It may be a minute late, and lacks the types whose
+        `TypeInfo.surveyed` is false: before anybody acts upon it, `get` has to confirm it.
+        """
 
     async def put(self, resource_id: str, body: Mapping[str, Any]) -> Started:
         """Create or replace a resource."""

@@ -239,6 +239,8 @@ class Resource:
         Whether it belongs to somebody else: it must exist, and is never changed or deleted.
     retained
         Whether it stays in Azure when its owner goes, together with all that it needs.
+    holds_data
+        Whether users' data or the scheduler's state is in it: when it is gone, an empty one is no replacement.
     """
 
     id: str
@@ -248,6 +250,7 @@ class Resource:
     after: tuple[str, ...] = ()
     referenced: bool = False
     retained: bool = False
+    holds_data: bool = False
 
     @property
     def type(self) -> str:
@@ -294,8 +297,10 @@ class NodeSet:
         How many the partition may have.
     max_surge, max_unavailable
         How many nodes more or fewer than `count` there may be during a rollout.
-    vm_size
-        The VM size of this generation.
+    vm_size, image_version, priority
+        Of this generation.
+    scale_set_id
+        ARM id of the scale set that the nodes are in.
     node_type
         The resource type of a node.
     """
@@ -310,6 +315,9 @@ class NodeSet:
     max_surge: int
     max_unavailable: int
     vm_size: str
+    image_version: str
+    priority: str
+    scale_set_id: str
     node_type: str = "Microsoft.Compute/virtualMachines"
 
     def node_id(self, name: str) -> str:

@@ -120,6 +120,8 @@ def parse_quantity(text: str) -> int:
     return int(text[:-2]) * _QUANTITY_UNITS[text[-2:]]
 
 
+ARM_ID_PATTERN = r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/[^/]+(/[^/]+/[^/]+)+$"
+
 LABEL_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 
 

@@ -8,7 +8,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hpc_operator.api.common import Conditions, CustomResource, Model, VmSize, name_rules
+from hpc_operator.api.common import ARM_ID_PATTERN, Conditions, CustomResource, Model, VmSize, name_rules
+from hpc_operator.api.plan import Deletion, DriftEntry, Plan, Wait
+from hpc_operator.api.policy import Policy
 from hpc_operator.api.schema import Check, KindInfo, PrinterColumn, Rule, Update, matches, setting
 
 
@@ -343,6 +345,45 @@ class EntryPoint(Model):
     )
 
 
+class Adoption(Model):
+    """One resource of the environment that exists already, under a name that the operator would not give it."""
+
+    resource: Annotated[
+        str,
+        Field(max_length=256),
+        matches(
+            r"^[A-Za-z.]+(/[A-Za-z]+/[A-Za-z0-9_.()-]+)+$",
+            "resource must be a type and names as status.plan shows them: write for example "
+            "Microsoft.Network/virtualNetworks/vnet",
+        ),
+    ] = setting(
+        update=Update.NOTHING,
+        because="says which resource stands for which",
+        description="The resource as the operator would make it: its id from the provider's namespace on, such as "
+        "Microsoft.Network/virtualNetworks/vnet/subnets/compute.",
+    )
+    id: Annotated[
+        str,
+        Field(max_length=512),
+        matches(
+            ARM_ID_PATTERN,
+            "id must be the ARM id of a resource: write /subscriptions/ID/resourceGroups/GROUP/providers/NAMESPACE/"
+            "TYPE/NAME, as `az resource show --query id` prints it",
+        ),
+    ] = setting(
+        update=Update.NOTHING,
+        because="says which resource stands for which",
+        description="ARM id of the resource that takes its place.",
+    )
+    manage: bool = setting(
+        False,
+        update=Update.NOTHING,
+        because="says who looks after the resource",
+        description="false: look at it and show the difference. true: take it over, give it the ownership tags, and "
+        "change and delete it as if the operator had made it.",
+    )
+
+
 class HPCEnvironmentSpec(Model):
     """What the owner of an environment wants."""
 
@@ -422,6 +463,38 @@ class HPCEnvironmentSpec(Model):
         max_length=20,
         extra={"x-kubernetes-list-type": "set"},
     )
+    policy: Policy = setting(
+        {},
+        update=Update.NOTHING,
+        because="says how edits are carried out",
+        description="What runs by itself, what waits for approval or a maintenance window, and what happens on drift.",
+    )
+    resource_group: (
+        Annotated[
+            str,
+            Field(max_length=90),
+            matches(
+                r"^[A-Za-z0-9_.()-]*[A-Za-z0-9_()-]$",
+                "resourceGroup must be a name of a resource group: letters, digits, _ . ( ) and -, not ending in a dot",
+            ),
+        ]
+        | None
+    ) = setting(
+        None,
+        update=Update.BLOCKED,
+        because="resourceGroup may not change, because Azure cannot rename or move an environment: create a new one",
+        description="Name of the resource group; NAMESPACE_NAME where it is left out. One that exists is used only if "
+        "it is free: without an owner's tag, or with that of an environment that is gone.",
+    )
+    adopt: tuple[Adoption, ...] = setting(
+        [],
+        update=Update.NOTHING,
+        because="says which resource stands for which",
+        description="Resources that exist already and stand for some that the operator would make; "
+        "`hpc-operator import` writes this list.",
+        max_length=200,
+        extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["resource"]},
+    )
 
 
 class ManagedResource(Model):
@@ -432,6 +505,11 @@ class ManagedResource(Model):
     state: str = Field(description="Pending, Creating, Updating, Deleting, Ready, Failed or Kept.", max_length=32)
     order: int = Field(0, description="Depth in the dependency graph: what is deeper goes first on deletion.", ge=0)
     retained: bool = Field(False, description="Whether it holds data that stays when its owner goes.")
+    applied: str = Field(
+        "",
+        description="Hash of what was written last: what differs from it is an edit, all else is drift.",
+        max_length=16,
+    )
     needs: tuple[Annotated[str, Field(max_length=1024)], ...] = Field(
         (),
         description="For what is retained or kept: ids of what it stands upon, in lower case.",
@@ -497,6 +575,26 @@ class HPCEnvironmentStatus(Model):
         max_length=500,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
     )
+    plan: Plan | None = Field(None, description="What is between the specification and Azure; absent where nothing is.")
+    drift: tuple[DriftEntry, ...] = Field(
+        (),
+        description="What somebody changed in Azure.",
+        max_length=50,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+    )
+    waiting: tuple[Wait, ...] = Field(
+        (),
+        description="What is waited for, since when, and when it is tried again.",
+        max_length=50,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+    )
+    tags: tuple[Annotated[str, Field(max_length=512)], ...] = Field(
+        (),
+        description="Names of the tags that were written, so that one taken out of the specification is taken away.",
+        max_length=30,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    deletion: Deletion | None = Field(None, description="How the deletion goes.")
 
 
 class HPCEnvironment(CustomResource):

@@ -217,6 +217,25 @@ class StorageTierSpec(Model):
         because="nodes mount at boot",
         description="An NFS export that is there already.",
     )
+    attach: (
+        Annotated[
+            str,
+            Field(max_length=512),
+            matches(
+                r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/(Microsoft[.]NetApp/netAppAccounts/[^/]+/"
+                r"capacityPools/[^/]+/volumes/[^/]+|Microsoft[.]StorageCache/amlFilesystems/[^/]+)$",
+                "attach must be the ARM id of a NetApp volume or a Managed Lustre file system: write the id that the "
+                "Event DataRetained or status.deletion.kept showed",
+            ),
+        ]
+        | None
+    ) = setting(
+        None,
+        update=Update.BLOCKED,
+        because="attach may not change, because data would be lost: create a second tier",
+        description="ARM id of a file system that exists, such as one that an earlier environment left behind: it is "
+        "taken over with its data instead of making an empty one.",
+    )
     deletion_policy: Literal["Retain", "Delete"] = setting(
         "Retain",
         update=Update.NOTHING,

@@ -61,7 +61,7 @@ class Row:
 
     Parameters
     ----------
-    type, create_only, exclusive, typical_seconds
+    type, create_only, exclusive, typical_seconds, replace_on, grow_only, surveyed
         As in `arm.TypeInfo`.
     sdk, group
         SDK package, and the client's attribute that has the operations.
@@ -88,12 +88,22 @@ class Row:
     create_only: tuple[str, ...] = ()
     exclusive: tuple[str, ...] = ()
     typical_seconds: float = 1.0
+    replace_on: tuple[str, ...] = ()
+    grow_only: tuple[str, ...] = ()
+    surveyed: bool = True
 
     @property
     def info(self) -> TypeInfo:
         """What the engine may know of it."""
         return TypeInfo(
-            self.type, "PATCH" if self.patch else "PUT", self.create_only, self.exclusive, self.typical_seconds
+            self.type,
+            "PATCH" if self.patch else "PUT",
+            self.create_only,
+            self.exclusive,
+            self.typical_seconds,
+            self.replace_on,
+            self.grow_only,
+            self.surveyed,
         )
 
 
@@ -191,6 +201,7 @@ TABLE: Mapping[str, Row] = _rows(
             "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
             NETWORK,
             "private_dns_zone_groups",
+            surveyed=False,
             typical_seconds=10,  # estimate
         ),
         Row(
@@ -267,7 +278,8 @@ TABLE: Mapping[str, Row] = _rows(
             delete="delete",
             arguments=at_scope,
             # RoleAssignmentUpdateNotPermitted: another principal, role or scope is another assignment.
-            create_only=("properties",),
+            create_only=("properties.principalType",),
+            replace_on=("properties.principalId", "properties.roleDefinitionId"),
             typical_seconds=1,
         ),
         Row(
@@ -286,6 +298,7 @@ TABLE: Mapping[str, Row] = _rows(
             "disks",
             patch="begin_update",
             create_only=("location", "zones", "properties.creationData", "properties.hyperVGeneration"),
+            grow_only=("properties.diskSizeGB",),
             typical_seconds=5,  # estimate
         ),
         Row(
@@ -361,6 +374,7 @@ TABLE: Mapping[str, Row] = _rows(
             "pools",
             patch="begin_update",
             create_only=("location", "properties.serviceLevel", "properties.encryptionType"),
+            grow_only=("properties.size",),
             exclusive=ONE_PER_NETAPP_ACCOUNT,
             typical_seconds=75,
         ),
@@ -384,6 +398,7 @@ TABLE: Mapping[str, Row] = _rows(
                 "properties.isLargeVolume",
                 "properties.snapshotId",
             ),
+            grow_only=("properties.usageThreshold",),
             exclusive=ONE_PER_NETAPP_ACCOUNT,
             typical_seconds=270,
         ),

@@ -140,6 +140,7 @@ def _state_disk(site: Site) -> Resource:
         "Microsoft.Compute/disks",
         "scheduler-state",
         step=_STEP,
+        holds_data=True,
         sku={"name": "Premium_LRS"},
         properties={"creationData": {"createOption": "Empty"}, "diskSizeGB": size},
     )

@@ -166,6 +166,9 @@ def _node_set(
         max_surge=max_surge,
         max_unavailable=max_unavailable,
         vm_size=spec.vm_sizes[0],
+        image_version=image_version,
+        priority=spec.priority,
+        scale_set_id=scale_set.id,
     )
 
 

@@ -129,6 +129,7 @@ class Site:
         ownership: Mapping[str, str] | None = None,
         location: str | None = None,
         retained: bool = False,
+        holds_data: bool = False,
         **body: Any,
     ) -> Resource:
         """Return a resource that has a location and tags.
@@ -147,6 +148,8 @@ class Site:
             The environment's where it is left out.
         retained
             Whether it stays when its owner goes.
+        holds_data
+            Whether an empty one is no replacement for it.
         body
             The other keys of the body.
         """
@@ -160,6 +163,7 @@ class Site:
                 **body,
             },
             retained=retained,
+            holds_data=holds_data,
         )
 
 

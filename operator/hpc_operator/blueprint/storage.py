@@ -65,7 +65,9 @@ def build(site: Site, network: Network, tiers: Sequence[StorageTier]) -> Storage
     return Storage(tuple(resources), mounts)
 
 
-def _resource(site: Site, tier: StorageTier, resource_type: str, *names: str, **body: Any) -> Resource:
+def _resource(
+    site: Site, tier: StorageTier, resource_type: str, *names: str, holds_data: bool = True, **body: Any
+) -> Resource:
     return site.resource(
         resource_type,
         *names,
@@ -73,6 +75,7 @@ def _resource(site: Site, tier: StorageTier, resource_type: str, *names: str, **
         owner=Owner("StorageTier", tier.metadata.name),
         ownership={"purpose": tier.spec.purpose},
         retained=tier.spec.deletion_policy == "Retain",
+        holds_data=holds_data,
         **body,
     )
 
@@ -87,6 +90,7 @@ def _net_app(
         _POOLS,
         _ACCOUNT,
         name,
+        holds_data=False,
         properties={"serviceLevel": spec.service_level, "size": size, "qosType": "Auto"},
     )
     is_v3 = spec.protocol == "NFSv3"

@@ -28,8 +28,8 @@ from hpc_operator.arm import (
 )
 from hpc_operator.blueprint.names import ENVIRONMENT_TAG
 from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError, resolve
+from hpc_operator.reconcile.fields import differences, update_body
 from hpc_operator.reconcile.memory import Memory
-from hpc_operator.reconcile.plan import differences, update_body
 from hpc_operator.reconcile.states import (
     blocking_needs,
     exclusive_scopes,

@@ -13,8 +13,8 @@ from hpc_operator.arm import Azure, AzureError
 from hpc_operator.blueprint.names import GENERATION_TAG
 from hpc_operator.graph import NodeSet, UnresolvedError, resolve
 from hpc_operator.reconcile.apply import fingerprint
+from hpc_operator.reconcile.fields import differences, overlay, update_body
 from hpc_operator.reconcile.memory import Memory
-from hpc_operator.reconcile.plan import differences, overlay, update_body
 from hpc_operator.reconcile.rollout import Node, NodeState, nodes_of, plan_nodes
 from hpc_operator.reconcile.states import is_ready
 

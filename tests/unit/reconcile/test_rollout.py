@@ -21,6 +21,9 @@ def node_set(count=3, surge=1, unavailable=0, generation="new", maximum=100):
         max_surge=surge,
         max_unavailable=unavailable,
         vm_size="Standard_X",
+        image_version="1.0.0",
+        priority="Regular",
+        scale_set_id="/scale-set",
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hpc_operator.arm import TypeInfo
-from hpc_operator.reconcile.plan import differences, overlay, update_body
+from hpc_operator.reconcile.fields import differences, overlay, update_body
 
 PUT = TypeInfo("a/b")
 PATCH = TypeInfo("a/b", update="PATCH", create_only=("properties.secret",))
