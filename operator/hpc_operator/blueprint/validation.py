@@ -17,6 +17,7 @@ from hpc_operator.api.hpc_environment import ExistingSubnets
 from hpc_operator.blueprint import subnets
 from hpc_operator.blueprint.compute import surge
 from hpc_operator.graph import Owner, parent_id
+from hpc_operator.policy import window_problem
 from hpc_operator.slurm.configuration import MAX_NODES
 
 _Object = TypeVar("_Object", bound=CustomResource)
@@ -65,6 +66,7 @@ def find_problems(
     older = [other for other in other_environments if not other.deleting and _age(other) < _age(environment)]
     network = environment.spec.network
     problems = [
+        *_policy_problems(environment),
         *_duplicates(staying_tiers, lambda tier: tier.spec.mount_path, "MountPathTaken", _SAME_PATH),
         *_duplicates(staying_partitions, lambda item: item.partition_name, "PartitionNameTaken", _SAME_PARTITION),
     ]
@@ -104,6 +106,16 @@ def _duplicates(
         other = first.setdefault(key, item)
         if other is not item:
             yield Problem(_owner(item), reason, message.format(key=key, other=other.metadata.name))
+
+
+# --- Policy
+
+
+def _policy_problems(environment: HPCEnvironment) -> Iterator[Problem]:
+    for number, window in enumerate(environment.spec.policy.maintenance_windows):
+        if problem := window_problem(window):
+            place = f"policy.maintenanceWindows[{number}]"
+            yield Problem(_owner(environment), "PolicyInvalid", f"{place}.{problem}")
 
 
 # --- A network that exists

@@ -176,3 +176,18 @@ def test_what_has_a_problem_while_it_is_going_can_still_be_taken_down(example):
     tier = example.lustre(metadata=GOING)
     assert found(environment, [tier]) == []
     assert example.blueprint(environment, [tier]).mounts == {}
+
+
+# --- Policy
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "bad"),
+    [("0 22 * * SAT", "Europe/Berlin", False), ("0 25 * * SAT", "Europe/Berlin", True), ("0 22 * * SAT", "Mars", True)],
+)
+def test_maintenance_windows(example, schedule, zone, bad):
+    good = {"schedule": "0 1 * * *"}
+    environment = example.environment(policy={"maintenanceWindows": [good, {"schedule": schedule, "timeZone": zone}]})
+    assert found(environment) == ([("HPCEnvironment/climate", "PolicyInvalid")] if bad else [])
+    if bad:
+        assert message(environment, [], [], []).startswith("policy.maintenanceWindows[1].")
