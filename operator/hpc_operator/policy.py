@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -77,6 +77,22 @@ def _spaced(name: str) -> str:
     return " ".join(name.split())
 
 
+class Hold(NamedTuple):
+    """What a change waits for.
+
+    Parameters
+    ----------
+    reason
+        In one word.
+    message
+        In a sentence, with how to go on. It has no time in it: it stays as it is until somebody does something or a
+        window opens.
+    """
+
+    reason: Literal["DryRun", "Freeze", "Approval", "MaintenanceWindow"]
+    message: str
+
+
 class Gate:
     """Says of each change of an environment whether it may start now.
 
@@ -105,10 +121,9 @@ class Gate:
         holds_data: bool = False,
         lost_data: bool = False,
         scaling: bool = False,
-    ) -> str:
-        """Return what a change waits for and how to go on, in one sentence; empty where it may start.
-
-        The sentence has no time in it and stays as it is until somebody does something or a window opens.
+        begun: bool = False,
+    ) -> Hold | None:
+        """Return what a change waits for; None where it may start.
 
         Parameters
         ----------
@@ -122,23 +137,26 @@ class Gate:
             Whether data vanished that nobody wanted to lose, and the change would make an empty file system of it.
         scaling
             Whether this is a node that comes or goes with the jobs: nothing but a dry run holds these.
+        begun
+            Whether a part of it is done, such as some nodes of a roll: it is finished then, but for a dry run.
         """
         if self._policy.dry_run:
-            return "The end of the dry run: set spec.policy.dryRun to false"
-        if scaling:
-            return ""
+            return Hold("DryRun", "The end of the dry run: set spec.policy.dryRun to false")
+        if scaling or begun:
+            return None
         if self._policy.freeze:
-            return "The end of the freeze: set spec.policy.freeze to false"
+            return Hold("Freeze", "The end of the freeze: set spec.policy.freeze to false")
         wants_approval = (
             lost_data
             or (action == "Replace" and holds_data)
             or _start(self._policy.changes, action, holds_data=holds_data) == "Approval"
         )
         if wants_approval and not self._approvals.approves(self._hash, name):
-            return self._approval(name)
+            return Hold("Approval", self._approval(name))
         if action != "Create" and not self._open:
-            return f"The maintenance window: it opens by {_windows(self._policy.maintenance_windows)}"
-        return ""
+            windows = _windows(self._policy.maintenance_windows)
+            return Hold("MaintenanceWindow", f"The maintenance window: it opens by {windows}")
+        return None
 
     @cached_property
     def _open(self) -> bool:

@@ -24,8 +24,9 @@ DRY_RUN = "The end of the dry run: set spec.policy.dryRun to false"
 @pytest.fixture
 def holds(environment_with):
     def ask(action, now=SHUT, approve=None, name="volumes climate-home", **more):
-        traits = {key: more.pop(key) for key in ("holds_data", "lost_data", "scaling") if key in more}
-        return Gate(environment_with(approve, **more), HASH, now).hold(action, name, **traits)
+        traits = {key: more.pop(key) for key in ("holds_data", "lost_data", "scaling", "begun") if key in more}
+        hold = Gate(environment_with(approve, **more), HASH, now).hold(action, name, **traits)
+        return hold.message if hold else ""
 
     return ask
 
@@ -131,9 +132,15 @@ def test_a_freeze_holds_everything_but_scaling(holds, action):
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-@pytest.mark.parametrize("scaling", [False, True])
-def test_a_dry_run_holds_everything(holds, action, scaling):
-    assert holds(action, dryRun=True, scaling=scaling) == DRY_RUN
+@pytest.mark.parametrize("traits", [{}, {"scaling": True}, {"begun": True}])
+def test_a_dry_run_holds_everything(holds, action, traits):
+    assert holds(action, dryRun=True, **traits) == DRY_RUN
+
+
+def test_what_has_begun_is_finished(holds):
+    policy = {"maintenanceWindows": [SATURDAY], "freeze": True, "changes": {"roll": "Approval"}}
+    assert holds("Roll", SHUT, **policy) != ""
+    assert holds("Roll", SHUT, begun=True, **policy) == ""
 
 
 def test_nodes_come_and_go_with_jobs_at_any_time(holds):
@@ -149,3 +156,16 @@ def test_the_order_of_reasons(holds):
     assert holds("Replace", **policy) == APPROVAL
     assert holds("Replace", approve=approved, **policy) == WINDOW
     assert holds("Replace", now=OPEN, approve=approved, **policy) == ""
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        ({"dryRun": True}, "DryRun"),
+        ({"freeze": True}, "Freeze"),
+        ({}, "Approval"),
+        ({"maintenanceWindows": [SATURDAY], "changes": {"replace": "Automatic"}}, "MaintenanceWindow"),
+    ],
+)
+def test_every_reason_has_a_word(environment_with, policy, reason):
+    assert Gate(environment_with(**policy), HASH, SHUT).hold("Replace", "disks state").reason == reason

@@ -17,7 +17,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 def is_open(environment_with):
     def ask(now, *windows):
         gate = Gate(environment_with(maintenanceWindows=list(windows)), "3f9a2c41d0", now)
-        return gate.hold("Update", "disks state") == ""
+        return gate.hold("Update", "disks state") is None
 
     return ask
 
