@@ -27,9 +27,7 @@ StartingAction = Literal["Create", "Update", "Roll", "Replace", "Delete"]
 SENTENCE_LENGTH: Final = 1024
 """What `PlannedChange.waits_for` has room for, in characters."""
 _WINDOWS_SHOWN: Final = 3  # of at most 10; with their longest texts these still fit
-_CLOCK_CHANGE: Final = timedelta(
-    hours=3
-)  # more than any time zone moves its clocks by; the most is 2h (Antarctica/Troll)
+_CLOCK_CHANGE: Final = timedelta(hours=3)  # no time zone moves its clocks by more than 2h (Antarctica/Troll)
 
 
 def specification_hash(
