@@ -11,6 +11,7 @@ from azure_emulator import SUBSCRIPTION
 
 VNET = "rg/Microsoft.Network/virtualNetworks/"
 BODY = {"location": "westeurope", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}}}
+READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 GRAPH = "/providers/Microsoft.ResourceGraph/resources"
 
 
@@ -57,6 +58,46 @@ async def test_containers_join(http):
     assert (await ask(http, query))[1]["data"] == [{"name": "rg"}]
 
 
+async def test_role_assignments_have_a_table_of_their_own(http):
+    http.emulator.store.set("resourceGraphLagSeconds", 30)
+    identity = "rg/Microsoft.ManagedIdentity/userAssignedIdentities/me"
+    await http.call("PUT", identity, {"location": "westeurope"})
+    _, made, _ = await http.call("GET", identity)
+    await http.done(f"{VNET}granted", BODY)
+    role = f"{http.subscription}/providers/Microsoft.Authorization/roleDefinitions/{READER}"
+    name = "8f3a5a38-4b5d-4c0f-8a6c-6d1d3f5a9b01"
+    query = f"AuthorizationResources | where name == '{name}'"
+    assert (await ask(http, query))[1]["data"] == []
+    assignment = f"{VNET}granted/providers/Microsoft.Authorization/roleAssignments/{name}"
+    properties = {"roleDefinitionId": role, "principalId": made["properties"]["principalId"],
+                  "principalType": "ServicePrincipal"}  # fmt: skip
+    status, _, _ = await http.call("PUT", assignment, {"properties": properties})
+    assert status == 201
+    assert (await ask(http, query))[1]["data"] == []
+    http.advance(31)
+    [row] = (await ask(http, query))[1]["data"]
+    assert row["type"] == "microsoft.authorization/roleassignments"
+    assert row["resourceGroup"] == "rg"
+    assert row["id"].lower().startswith(row["properties"]["scope"].lower())
+    # As the directory has it, not as a GET shows it.
+    assert row["properties"]["roleDefinitionId"].lower() == role.lower().removeprefix(http.subscription.lower())
+    assert row["properties"]["principalId"] == properties["principalId"]
+    assert (await ask(http, f"Resources | where name == '{name}'"))[1]["data"] == []
+    query = "Resources | union ResourceContainers | union (AuthorizationResources | where resourceGroup == 'rg')"
+    types = {row["type"] for row in (await ask(http, f"{query} | project id, type"))[1]["data"]}
+    assert types >= {"microsoft.network/virtualnetworks", "microsoft.resources/subscriptions/resourcegroups",
+                     "microsoft.authorization/roleassignments"}  # fmt: skip
+
+
+async def test_fifteen_queries_in_five_seconds(http):
+    for _ in range(15):
+        assert (await ask(http, "Resources | count"))[0] == 200
+    status, document, headers = await ask(http, "Resources | count")
+    assert (status, document["error"]["code"], headers["Retry-After"]) == (429, "RateLimiting", "1")
+    http.advance(5)
+    assert (await ask(http, "Resources | count"))[0] == 200
+
+
 async def test_paging_by_skip_token(http):
     for number in range(5):
         await http.done(f"{VNET}v{number}", BODY)
@@ -100,6 +141,14 @@ async def test_changes_are_seen_a_little_late(http):
         ("AdvisorSecrets | take 1", "DisallowedLogicalTableName"),
         ("Resources | where nonsense == 1", "UnresolvedName"),
         ("Resources |", "ParserFailure"),
+        ("Resources | union ResourceContainers, AuthorizationResources", "ParserFailure"),
+        ("Resources | join kind=leftanti ResourceContainers on subscriptionId", "UnsupportedJoinFlavor"),
+        ("Resources | union Resources | union Resources | union Resources | join Resources on id",
+         "DisallowedMaxNumberOfRemoteTables"),
+        ("Resources | union ResourceContainers | join ResourceContainers on subscriptionId",
+         "DisallowedMaxNumberOfRemoteTables"),
+        ("Resources | mv-expand a=zones | mv-expand b=zones | mv-expand c=zones | mv-expand d=zones",
+         "DisallowedMaxNumberOfMvExpands"),
     ],
 )
 async def test_what_cannot_be_asked_is_refused(http, query, code):

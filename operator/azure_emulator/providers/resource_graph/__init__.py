@@ -1,6 +1,7 @@
 """Microsoft.ResourceGraph: wide reads by query over all resources, a little late as in Azure.
 
-Serves the tables Resources and ResourceContainers. What the emulator cannot parse is refused as Azure refuses it.
+Serves the tables Resources, ResourceContainers and AuthorizationResources. What the emulator cannot parse is refused as
+Azure refuses it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from azure_emulator import errors
-from azure_emulator.arm_path import parse
+from azure_emulator.arm_path import RESOURCE_GROUP, parse
 from azure_emulator.errors import ArmError
 from azure_emulator.providers.resource_graph.query import Query, Row, Table
 from azure_emulator.providers.resource_graph.scalars import QueryError, Value, text
-from azure_emulator.types import Answer, Call, Provider
+from azure_emulator.types import Answer, Call, Provider, Rate
 
 if TYPE_CHECKING:
     from azure_emulator.engine import Engine
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 # (azure-compute-docs, orchestration modes); most changes are seen within seconds.
 LAG_SECONDS = 10.0
 TOP, TOP_LIMIT = 100, 1000
-QUOTA, QUOTA_WINDOW = 15, "00:00:05"
+# 15 queries in 5 seconds (azure-docs, guidance for throttled requests).
+QUOTA = Rate(
+    "Queries", frozenset({"POST"}), "Microsoft.ResourceGraph/resources", 15, 180, code="RateLimiting", shown=False
+)
 
 _COLUMNS = (
     "id", "name", "type", "tenantId", "kind", "location", "resourceGroup", "subscriptionId", "managedBy", "sku", "plan",
@@ -38,10 +42,13 @@ _INVALID = (
     "Query is invalid. Please refer to the documentation for the Azure Resource Graph service and fix the error before "
     "retrying."
 )
-_CONTAINERS = {
-    "microsoft.resources/resourcegroups": "microsoft.resources/subscriptions/resourcegroups",
-    "microsoft.resources/subscriptions": "microsoft.resources/subscriptions",
-}
+_GROUP, _SUBSCRIPTION = "microsoft.resources/subscriptions/resourcegroups", "microsoft.resources/subscriptions"
+_ASSIGNMENT = "microsoft.authorization/roleassignments"
+# All other types are in Resources.
+_TABLE_OF = {
+    _GROUP: "resourcecontainers", _SUBSCRIPTION: "resourcecontainers", _ASSIGNMENT: "authorizationresources",
+}  # fmt: skip
+_TABLES = {"resources", *_TABLE_OF.values()}
 
 
 def _query(call: Call) -> Answer:
@@ -77,7 +84,7 @@ def _page(asked: str, table: Table, options: dict[str, Any]) -> Answer:
     if has_token:
         token = orjson.dumps({"start": start + len(rows), "query": digest})
         document["$skipToken"] = base64.urlsafe_b64encode(token).decode()
-    headers = {"x-ms-user-quota-remaining": str(QUOTA - 1), "x-ms-user-quota-resets-after": QUOTA_WINDOW}
+    headers = {"x-ms-user-quota-remaining": str(int(QUOTA.size) - 1), "x-ms-user-quota-resets-after": "00:00:05"}
     return Answer(200, document, headers)
 
 
@@ -122,13 +129,12 @@ def _refusal(details: list[tuple[str, str, dict[str, Any]]]) -> ArmError:
 
 def _table(call: Call, name: str, subscriptions: set[str]) -> Table:
     engine = call.engine
-    if name not in ("resources", "resourcecontainers"):
+    if name not in _TABLES:
         raise QueryError("DisallowedLogicalTableName", f"Table {name} is invalid, unsupported or disallowed.")
     lag = float(engine.setting("resourceGraphLagSeconds", LAG_SECONDS))
     rows = engine.late.rows(lag, partial(_row, engine))
     rows += [_subscription(engine, identity) for identity in engine.subscriptions.values()]
-    containers, kinds = name == "resourcecontainers", set(_CONTAINERS.values())
-    found = [row for row in rows if (row["type"] in kinds) == containers]
+    found = [row for row in rows if _TABLE_OF.get(row["type"], "resources") == name]
     found = [row for row in found if row["subscriptionId"].lower() in subscriptions]
     return Table(list(_COLUMNS), _seen_by(call, found))
 
@@ -144,28 +150,44 @@ def _seen_by(call: Call, rows: list[Row]) -> list[Row]:
 
 
 def _row(engine: Engine, resource: Resource) -> Row | None:
-    """A resource as Resource Graph shows it, None for what it does not: children and extensions without a location."""
+    """A resource as Resource Graph shows it, None for what it does not.
+
+    It shows no children without a location, and of the extensions only role assignments.
+    """
     kind, path = engine.types[resource.type.lower()], parse(resource.id)
-    if kind.location is None or kind.extension or path.subscription is None:
+    proxy = kind.location is None or kind.extension
+    if path.subscription is None or (proxy and kind.key != _ASSIGNMENT):
         return None
     shown = engine.view(resource)
     row: Row = {name: shown.get(name) for name in _COLUMNS}
-    return row | {
-        "type": _CONTAINERS.get(kind.key, kind.key), "tenantId": engine.tenant, "subscriptionId": path.subscription,
+    row |= {
+        "type": kind.key, "tenantId": engine.tenant, "subscriptionId": path.subscription,
         "resourceGroup": (path.resource_group or "").lower(), "kind": shown.get("kind") or "",
         "managedBy": shown.get("managedBy") or "",
     }  # fmt: skip
+    if kind.key == RESOURCE_GROUP.lower():
+        row |= {"type": _GROUP, "resourceGroup": resource.name}  # with its casing, unlike in the other tables
+    if kind.key == _ASSIGNMENT:
+        # The ids of roles are those of the directory, without a subscription (azure-docs, samples of this table).
+        row["properties"] |= {"roleDefinitionId": _without_scope(shown["properties"]["roleDefinitionId"])}
+    return row
+
+
+def _without_scope(role: str) -> str:
+    return role[role.rindex("/providers/") :]
 
 
 def _subscription(engine: Engine, identity: str) -> Row:
     row: Row = dict.fromkeys(_COLUMNS)
     return row | {
-        "id": f"/subscriptions/{identity}", "name": "Emulated", "type": "microsoft.resources/subscriptions",
+        "id": f"/subscriptions/{identity}", "name": "Emulated", "type": _SUBSCRIPTION,
         "tenantId": engine.tenant, "kind": "", "location": "", "resourceGroup": "", "subscriptionId": identity,
         "managedBy": "", "properties": {"state": "Enabled", "managementGroupAncestorsChain": []},
     }  # fmt: skip
 
 
 PROVIDER = Provider(
-    namespace="Microsoft.ResourceGraph", functions={("POST", "Microsoft.ResourceGraph/resources"): _query}
+    namespace="Microsoft.ResourceGraph",
+    functions={("POST", "Microsoft.ResourceGraph/resources"): _query},
+    rates=(QUOTA,),
 )

@@ -21,6 +21,10 @@ from azure_emulator.providers.resource_graph.scalars import QueryError, Value
 Row = dict[str, Value]
 Tree = lark.Tree[lark.Token]
 
+# Limits of a query that does not come from the portal: joins and unions together, mv-expand, and each table but the
+# default one on the right side of a join or union (azure-docs, query language; the code is what users have reported).
+MAX_JOINS, MAX_EXPANDS, DEFAULT_TABLE = 3, 3, "resources"
+
 _QUOTES = "'\""
 _SPANS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds", "ms": "milliseconds"}
 
@@ -84,7 +88,9 @@ class Query:
 
     def run(self, text: str) -> Table:
         """Carry it out."""
-        *lets, pipeline = parse(text).children
+        tree = parse(text)
+        _check_limits(tree)
+        *lets, pipeline = tree.children
         for let in lets:
             name, value = _children(let)
             self._constants[_name(name)] = self._value(value, Scope({}, (), self._constants))
@@ -98,13 +104,9 @@ class Query:
         return table
 
     def _source(self, tree: Any) -> Table:
-        match tree.data:
-            case "table":
-                return self._tables(_name(tree.children[0]).lower())
-            case "nested":
-                return self._pipeline(tree.children[0])
-            case _:
-                return self._do_union(Table([], []), *tree.children)
+        if tree.data == "table":
+            return self._tables(_name(tree.children[0]).lower())
+        return self._pipeline(tree.children[0])
 
     # -- operators ---------------------------------------------------------------------------------------------------
 
@@ -196,12 +198,9 @@ class Query:
         return Table(["Count"], [{"Count": len(table.rows)}])
 
     def _do_union(self, table: Table, *parts: Any) -> Table:
-        result = Table(list(table.columns), list(table.rows))
-        for source in next(part for part in parts if part.data == "source_list").children:
-            other = self._source(source)
-            result.columns += [name for name in other.columns if name not in result.columns]
-            result.rows += other.rows
-        return Table(result.columns, [{name: row.get(name) for name in result.columns} for row in result.rows])
+        other = self._source(parts[-1])
+        columns = [*table.columns, *(name for name in other.columns if name not in table.columns)]
+        return Table(columns, [{name: row.get(name) for name in columns} for row in (*table.rows, *other.rows)])
 
     def _do_mv_expand(self, table: Table, columns: Any) -> Table:
         named = self._named(columns)
@@ -218,7 +217,7 @@ class Query:
     def _do_join(self, table: Table, kind: Any, source: Any, keys: Any) -> Table:
         name = str(kind.children[0]).lower() if kind is not None else "innerunique"
         if name not in _JOINS:
-            raise QueryError("UnsupportedJoinFlavor", f"The join flavor '{name}' is not supported.")
+            raise QueryError("UnsupportedJoinFlavor", f'The join kind "{name}" is not supported or not allowed.')
         other = self._source(source)
         pairs = [_join_key(key) for key in keys.children]
         for one, two in pairs:
@@ -237,15 +236,10 @@ class Query:
             key = _key(row.get(one) for one, _ in pairs)
             found = matches.get(key, [])
             used.add(key)
-            if name in ("leftanti", "leftsemi"):
-                joined += [row] if bool(found) == (name == "leftsemi") else []
-                continue
             joined += [{**row, **{renamed[column]: match.get(column) for column in other.columns}} for match in found]
             if not found and name in ("leftouter", "fullouter"):
                 joined.append({**row, **dict.fromkeys(renamed.values())})
-        if name in ("leftanti", "leftsemi"):
-            return Table(table.columns, joined)
-        if name in ("rightouter", "fullouter"):
+        if name == "fullouter":
             lone = [match for key, rows in matches.items() if key not in used for match in rows]
             joined += [
                 {**dict.fromkeys(table.columns), **{renamed[c]: row.get(c) for c in other.columns}} for row in lone
@@ -403,7 +397,20 @@ class Query:
                 for pair in pairs if pair is not None}  # fmt: skip
 
 
-_JOINS = {"inner", "innerunique", "leftouter", "rightouter", "fullouter", "leftanti", "leftsemi"}
+_JOINS = {"inner", "innerunique", "leftouter", "fullouter"}
+
+
+def _check_limits(tree: Tree) -> None:
+    """Refuse what Azure refuses before it looks at any row."""
+    remote = [join.children[1] for join in tree.find_data("join")]
+    remote += [union.children[-1] for union in tree.find_data("union")]
+    tables = [_name(table.children[0]).lower() for source in remote for table in source.find_data("table")]
+    others = [name for name in tables if name != DEFAULT_TABLE]
+    if len(remote) > MAX_JOINS or len(set(others)) < len(others):
+        message = f"A query may have {MAX_JOINS} joins and unions, and each table other than Resources in one of them."
+        raise QueryError("DisallowedMaxNumberOfRemoteTables", message)
+    if len(list(tree.find_data("mv_expand"))) > MAX_EXPANDS:
+        raise QueryError("DisallowedMaxNumberOfMvExpands", f"A query may have {MAX_EXPANDS} mv-expand operators.")
 
 
 def _present(values: Sequence[Value]) -> list[Value]:
