@@ -24,6 +24,7 @@ from azure_emulator.faults import Faults
 from azure_emulator.guests.manager import SandboxGuests
 from azure_emulator.metadata import Metadata
 from azure_emulator.page import Page
+from azure_emulator.prices import Prices
 from azure_emulator.providers import PROVIDERS
 from azure_emulator.store import Store
 from azure_emulator.tls import Authority
@@ -178,7 +179,7 @@ class Emulator:
         """Listen."""
         app = web.Application(client_max_size=server.MAX_BODY + 1)
         rooms = (admin.Admin(self), Page(self), login.Login(self), Metadata(self), graph.Graph(self), BootLogs(self),
-                 self.front)  # fmt: skip
+                 Prices(self), self.front)  # fmt: skip
         app.add_routes([route for room in rooms for route in room.routes()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()

@@ -174,6 +174,9 @@ TUNABLES: Mapping[str, Tunable] = {
     "marketplaceRefusal": Tunable((str,), "ResourcePurchaseValidationFailed", "Code where terms were not accepted."),
     "quotaRequestSeconds": Tunable(NUMBER, 180.0, "How long a quota request is looked at."),
     "quotaApprovedUpTo": Tunable((int,), 100_000, "A wish beyond this is declined."),
+    # Prices
+    "pricePage": Tunable((int,), 1000, "Items on one page of the price list.", least=1),
+    "spotPriceShare": Tunable(NUMBER, 0.2, "What a Spot VM costs of the regular price (assumed); 0: no Spot prices."),
     # Network
     "lateFreeingSeconds": Tunable(NUMBER, 180.0, "How long a subnet stays held after a service has left it."),
     "natGatewayInUseCode": Tunable((str,), "InUseNatGatewayCannotBeDeleted", "Code where a NAT gateway in use "
