@@ -17,6 +17,9 @@ from typing import Any, Final
 Json = Any
 """What `json.loads` returns."""
 
+OWN_NAME_PREFIX: Final = "hpc-"
+"""In lists that others may add to, such as security rules, items whose name begins with this are ours."""
+
 
 class Step(StrEnum):
     """The deployment steps of the migration guide, in its order."""
@@ -101,6 +104,30 @@ def parent_id(resource_id: str) -> str | None:
     if len(arm_id.names) > 1:
         return resource_id.rsplit("/", 2)[0]
     return arm_id.scope if arm_id.scope.count("/") > 2 else None  # noqa: PLR2004
+
+
+def lineage(resource_id: str) -> Iterator[str]:
+    """Yield an ARM id and those of the resources that it is a part of, such as a volume's pool and account."""
+    yield resource_id
+    for _ in ArmId.parse(resource_id).names[1:]:
+        resource_id = resource_id.rsplit("/", 2)[0]
+        yield resource_id
+
+
+def moved(resource_id: str, places: Mapping[str, str]) -> str:
+    """Return the id that a resource has if some are elsewhere than expected: parts go where their whole is.
+
+    Parameters
+    ----------
+    resource_id
+        The expected ARM id.
+    places
+        ARM ids by the lower-case id that was expected.
+    """
+    for whole in lineage(resource_id):
+        if (place := places.get(whole.lower())) is not None:
+            return place + resource_id[len(whole) :]
+    return resource_id
 
 
 @dataclass(frozen=True)
@@ -237,6 +264,10 @@ class Resource:
         something which no body shows; references and parents need no mention.
     referenced
         Whether it belongs to somebody else: it must exist, and is never changed or deleted.
+    observed_only
+        Whether it is referenced and stands for one of ours: its body is there to be compared, and never written.
+    adopted
+        Whether somebody else made it and it was handed over to us: it is ours although it may lack our tags.
     retained
         Whether it stays in Azure when its owner goes, together with all that it needs.
     holds_data
@@ -249,6 +280,8 @@ class Resource:
     body: Mapping[str, Any] = field(default_factory=dict)
     after: tuple[str, ...] = ()
     referenced: bool = False
+    observed_only: bool = False
+    adopted: bool = False
     retained: bool = False
     holds_data: bool = False
 
@@ -269,8 +302,10 @@ class Resource:
     @cached_property
     def needs(self) -> frozenset[str]:
         """Lower-case ids of the resources that must be ready first."""
+        if self.referenced:
+            return frozenset()
         ids = {ref.resource_id for ref in references(self.body)} | set(self.after)
-        if not self.referenced and (parent := parent_id(self.id)) is not None:
+        if (parent := parent_id(self.id)) is not None:
             ids.add(parent)
         return frozenset(item.lower() for item in ids)
 

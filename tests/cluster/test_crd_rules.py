@@ -83,6 +83,10 @@ def nfs(server: str = "nfs.example.org", path: str = "/export/home") -> Patch:
     return {"spec": {"netAppFiles": GONE, "existingNfs": {"server": server, "exportPath": path}}}
 
 
+def attached_lustre(there: str) -> Patch:
+    return {"spec": {**lustre(250, "8Ti")["spec"], "attach": there}}
+
+
 ENV, TIER, PART = "HPCEnvironment", "StorageTier", "ComputePartition"
 RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC7 admin@example.org"
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJc0"
@@ -105,6 +109,9 @@ BAD_CIDRS = [
 BAD_QUANTITIES = ["4", "0", "0Ti", "4TiB", "4TB", "4T", "4 Ti", "-4Ti", "1.5Ti", "4ti", "", "lots", "1e30", "9999999Pi"]
 BAD_SUBNETS = ["compute", subnet("compute") + "/", "/subscriptions/x/resourceGroups/net", subnet(""), ""]
 BAD_SURGES = [-1, 1001, "25", "-5%", "101%", "2.5%", "half", ""]
+_OLD = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/old/providers"
+VOLUME = f"{_OLD}/Microsoft.NetApp/netAppAccounts/netapp/capacityPools/home/volumes/home"
+LUSTRE = f"{_OLD}/Microsoft.StorageCache/amlFilesystems/scratch"
 SURGES = [1, 1000, "1%", "100%"]
 
 CASES = [
@@ -380,6 +387,13 @@ CASES = [
             {"spec": {"existingNfs": {"server": "nfs", "exportPath": "/x"}}},
             {"spec": {"managedLustre": {"capacity": "8Ti"}, "existingNfs": {"server": "nfs", "exportPath": "/x"}}},
         ],
+    ),
+    Case(
+        TIER,
+        "spec.attach",
+        "attach must be of the tier's kind",
+        [at("spec.attach", VOLUME), attached_lustre(LUSTRE)],
+        [at("spec.attach", LUSTRE), attached_lustre(VOLUME)],
     ),
     Case(TIER, "spec", "the kind of storage may not change", [{}], [lustre(250, "8Ti"), nfs()], before={}),
     Case(

@@ -169,6 +169,13 @@ class StorageTierSpec(Model):
             " && has(self.existingNfs) == has(oldSelf.existingNfs)",
             "the kind of storage may not change, because data would be lost: create a second tier and move the data",
         ),
+        Rule(
+            "!has(self.attach) || (self.attach.contains('/Microsoft.NetApp/') ? has(self.netAppFiles)"
+            " : has(self.managedLustre))",
+            "attach must be of the tier's kind: write the id of a volume for netAppFiles, and that of an AML file "
+            "system for managedLustre",
+            ".attach",
+        ),
     )
     environment_ref: EnvironmentRef = setting(
         update=Update.BLOCKED,

@@ -5,13 +5,24 @@ Pure functions: the same specs give the same graph. Knows neither the Azure SDK 
 
 from __future__ import annotations
 
-from hpc_operator.blueprint import base_services, compute, entry_point, infrastructure, storage
+from dataclasses import replace
+
+from hpc_operator.blueprint import adoption, base_services, compute, entry_point, infrastructure, storage
 from hpc_operator.blueprint.names import Site
 from hpc_operator.blueprint.validation import Problem, find_problems
 from hpc_operator.blueprint.vocabulary import Blueprint, Inputs, LoginNode, MountPoint
 from hpc_operator.graph import Graph
 
-__all__ = ["Blueprint", "Inputs", "LoginNode", "MountPoint", "Problem", "build", "find_problems"]
+__all__ = [
+    "Blueprint",
+    "Inputs",
+    "LoginNode",
+    "MountPoint",
+    "Problem",
+    "build",
+    "find_adoption_problems",
+    "find_problems",
+]
 
 
 def build(inputs: Inputs) -> Blueprint:
@@ -20,9 +31,12 @@ def build(inputs: Inputs) -> Blueprint:
     Parameters
     ----------
     inputs
-        The environment with those of its objects that have no problem (see `find_problems`).
+        The environment with those of its objects that have no problem (see `find_problems` and
+        `find_adoption_problems`).
     """
-    site = Site(inputs.subscription_id, inputs.environment)
+    expected = Site(inputs.subscription_id, inputs.environment, inputs.claim, inputs.former_tags)
+    adopted = adoption.find(expected, inputs.tiers)
+    site = replace(expected, places=adopted.places)
     step_1 = infrastructure.build(site, inputs.tiers)
     network = step_1.network
     step_2 = base_services.build(site, step_1, inputs.partitions)
@@ -31,10 +45,27 @@ def build(inputs: Inputs) -> Blueprint:
     step_4 = compute.build(site, network, step_2, mounts, inputs.partitions, inputs.image_versions)
     step_5 = entry_point.build(site, network, step_2, mounts)
     steps = (step_1, step_2, step_3, step_4, step_5)
+    ours = (adopted.mark(resource) for step in steps for resource in step.resources)
     return Blueprint(
-        graph=Graph(resource for step in steps for resource in step.resources),
+        graph=Graph((*ours, *adopted.groups(site))),
         node_sets=step_4.node_sets,
         resource_group_id=site.resource_group_id,
         mounts=step_3.mounts,
         login_nodes=step_5.login_nodes,
     )
+
+
+def find_adoption_problems(inputs: Inputs) -> list[Problem]:
+    """Return what is wrong with `spec.adopt`, in the order of its entries.
+
+    Apart from `find_problems`, because only the graph tells which resources there are to be stood for.
+
+    Parameters
+    ----------
+    inputs
+        As for `build`; the versions of images do not matter.
+    """
+    environment = inputs.environment
+    spec = environment.spec.model_copy(update={"adopt": ()})
+    expected = build(replace(inputs, environment=environment.model_copy(update={"spec": spec})))
+    return adoption.find_problems(environment, expected)

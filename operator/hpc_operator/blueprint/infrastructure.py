@@ -14,7 +14,7 @@ from typing import Any, Final
 from hpc_operator.api import StorageTier
 from hpc_operator.api.hpc_environment import ExistingSubnets
 from hpc_operator.blueprint import security_rules
-from hpc_operator.blueprint.names import Site
+from hpc_operator.blueprint.names import CLAIM_TAG, Site
 from hpc_operator.blueprint.security_rules import Peers, SecurityRule
 from hpc_operator.blueprint.subnets import AddressPlan, plan
 from hpc_operator.graph import Resource, Step, Text, parent_id
@@ -69,7 +69,7 @@ def build(site: Site, tiers: Sequence[StorageTier]) -> Infrastructure:
         id=site.resource_group_id,
         step=_STEP,
         owner=site.owner,
-        body={"location": site.environment.spec.location, "tags": site.tags()},
+        body={"location": site.environment.spec.location, "tags": site.tags() | _claim(site)},
     )
     existing = site.environment.spec.network.existing
     network = _existing_network(site, existing.subnets, tiers) if existing else _new_network(site, tiers)
@@ -79,6 +79,10 @@ def build(site: Site, tiers: Sequence[StorageTier]) -> Infrastructure:
         network=network,
         storage_account=account,
     )
+
+
+def _claim(site: Site) -> dict[str, str]:
+    return {CLAIM_TAG: site.claim} if site.claim else {}
 
 
 def _existing_network(site: Site, subnets: ExistingSubnets, tiers: Sequence[StorageTier]) -> Network:
@@ -145,11 +149,12 @@ def _new_network(site: Site, tiers: Sequence[StorageTier]) -> Network:
 
 
 def _any_net_app(tiers: Sequence[StorageTier]) -> bool:
-    return any(tier.spec.net_app_files for tier in tiers)
+    """Whether a volume has to be made; one that is attached stays in its own subnet."""
+    return any(tier.spec.net_app_files and tier.spec.attach is None for tier in tiers)
 
 
 def _any_lustre(tiers: Sequence[StorageTier]) -> bool:
-    return any(tier.spec.managed_lustre for tier in tiers)
+    return any(tier.spec.managed_lustre and tier.spec.attach is None for tier in tiers)
 
 
 def _peers(addresses: AddressPlan, site: Site, tiers: Sequence[StorageTier]) -> Peers:

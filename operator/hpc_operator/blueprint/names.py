@@ -10,11 +10,11 @@ import base64
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hpc_operator.api import HPCEnvironment
-from hpc_operator.graph import Owner, Resource, Step
+from hpc_operator.graph import Owner, Resource, Step, moved
 
 _LONGEST_RESOURCE_GROUP_NAME: Final = 90  # Azure's "Naming rules and restrictions for Azure resources"
 _DIGEST_LENGTH: Final = 5
@@ -25,8 +25,10 @@ TAG_PREFIX: Final = "hpc-"
 ENVIRONMENT_TAG: Final = f"{TAG_PREFIX}environment"
 PARTITION_TAG: Final = f"{TAG_PREFIX}partition"
 GENERATION_TAG: Final = f"{TAG_PREFIX}generation"
+CLAIM_TAG: Final = f"{TAG_PREFIX}claim"
+"""On the resource group alone: which operator the environment belongs to."""
 OWNERSHIP_TAGS: Final = tuple(
-    f"{TAG_PREFIX}{what}" for what in ("environment", "owner", "partition", "generation", "purpose")
+    f"{TAG_PREFIX}{what}" for what in ("environment", "owner", "partition", "generation", "purpose", "claim")
 )
 """Tags that tell whose a resource is. A user's tag of one of these names is left out."""
 
@@ -40,8 +42,10 @@ def digest(*parts: str, length: int = _DIGEST_LENGTH) -> str:
 def resource_group_name(environment: HPCEnvironment) -> str:
     """Return the name of the environment's resource group.
 
-    Kubernetes names have no underscore, so that no two environments can have one name.
+    Kubernetes names have no underscore, so that no two environments that choose none can have one name.
     """
+    if environment.spec.resource_group is not None:
+        return environment.spec.resource_group
     name = f"{environment.metadata.namespace}_{environment.metadata.name}"
     if len(name) <= _LONGEST_RESOURCE_GROUP_NAME:
         return name
@@ -58,10 +62,19 @@ class Site:
         The Azure subscription.
     environment
         The environment.
+    claim
+        Tells the operator apart from others that have an environment of the same name; empty for no such tag.
+    former_tags
+        Names of tags that are not wanted any more.
+    places
+        ARM ids of what is elsewhere than we would put it, by the lower-case id that we would give it.
     """
 
     subscription_id: str
     environment: HPCEnvironment
+    claim: str = ""
+    former_tags: frozenset[str] = frozenset()
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def owner(self) -> Owner:
@@ -74,7 +87,7 @@ class Site:
         return f"/subscriptions/{self.subscription_id}/resourceGroups/{resource_group_name(self.environment)}"
 
     def id(self, resource_type: str, *names: str) -> str:
-        """Return the ARM id of a resource in the environment's resource group.
+        """Return the ARM id of a resource: in the environment's resource group, or where it is in fact.
 
         Parameters
         ----------
@@ -85,7 +98,7 @@ class Site:
         """
         namespace, *segments = resource_type.split("/")
         pairs = "/".join(f"{segment}/{name}" for segment, name in zip(segments, names, strict=True))
-        return f"{self.resource_group_id}/providers/{namespace}/{pairs}"
+        return moved(f"{self.resource_group_id}/providers/{namespace}/{pairs}", self.places)
 
     def globally_unique(self, prefix: str, length: int, *more: str) -> str:
         """Return a name that no other subscription, namespace or environment comes to.
@@ -103,8 +116,8 @@ class Site:
         parts = (self.subscription_id.lower(), metadata.namespace, metadata.name, *more)
         return prefix + digest(*parts, length=length - len(prefix))
 
-    def tags(self, owner: Owner | None = None, **ownership: str) -> dict[str, str]:
-        """Return the user's tags and the ownership tags.
+    def tags(self, owner: Owner | None = None, **ownership: str) -> dict[str, str | None]:
+        """Return the user's tags and the ownership tags; None stands for one that may not be there any more.
 
         Parameters
         ----------
@@ -115,7 +128,10 @@ class Site:
         """
         metadata = self.environment.metadata
         # Azure compares the names of tags without regard to case.
-        tags = {key: value for key, value in self.environment.spec.tags.items() if key.lower() not in OWNERSHIP_TAGS}
+        wanted = {key: value for key, value in self.environment.spec.tags.items() if key.lower() not in OWNERSHIP_TAGS}
+        present = {*OWNERSHIP_TAGS, *map(str.lower, wanted)}
+        former = (key for key in self.former_tags if key.lower() not in present)
+        tags: dict[str, str | None] = {**wanted, **dict.fromkeys(former)}
         tags[ENVIRONMENT_TAG] = f"{metadata.namespace}/{metadata.name}"
         tags[f"{TAG_PREFIX}owner"] = str(owner or self.owner)
         return tags | {f"{TAG_PREFIX}{key}": value for key, value in ownership.items()}
@@ -167,12 +183,13 @@ class Site:
         )
 
 
-def _as_many_as_allowed(resource_type: str, tags: dict[str, str]) -> dict[str, str]:
+def _as_many_as_allowed(resource_type: str, tags: dict[str, str | None]) -> dict[str, str | None]:
     few, most = _FEW_TAGS
     if not resource_type.startswith(few):
         return tags
     ours_first = sorted(tags, key=lambda key: (key not in OWNERSHIP_TAGS, key))
-    return {key: tags[key] for key in ours_first[:most]}
+    too_many = [key for key in ours_first if tags[key] is not None][most:]
+    return {key: value for key, value in tags.items() if key not in too_many}
 
 
 def role_assignment_name(scope: str, role: str, identity_id: str) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from hpc_operator.graph import OWN_NAME_PREFIX
+
 _ANY: Final = "*"
 _VIRTUAL_NETWORK: Final = "VirtualNetwork"
 
@@ -36,7 +38,7 @@ class SecurityRule:
     def body(self) -> dict[str, Any]:
         """Return the rule as ARM writes it."""
         return {
-            "name": self.name,
+            "name": f"{OWN_NAME_PREFIX}{self.name}",  # others may add rules beside ours
             "properties": {
                 "priority": self.priority,
                 "direction": self.direction,

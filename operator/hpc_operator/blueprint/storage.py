@@ -6,8 +6,8 @@ that the data may go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hpc_operator.api import StorageTier
@@ -16,12 +16,15 @@ from hpc_operator.api.storage_tier import ExistingNfs, ManagedLustre, NetAppFile
 from hpc_operator.blueprint.infrastructure import Network
 from hpc_operator.blueprint.names import Site
 from hpc_operator.blueprint.vocabulary import MountPoint
-from hpc_operator.graph import Owner, Resource, Step, Text
+from hpc_operator.graph import Owner, Resource, Step, Text, parent_id
 
 _STEP: Final = Step.STORAGE
 _ACCOUNT: Final = "netapp"
 _TEBIBYTE: Final = 2**40
-_POOLS: Final = "Microsoft.NetApp/netAppAccounts/capacityPools"
+_ACCOUNTS: Final = "Microsoft.NetApp/netAppAccounts"
+_POOLS: Final = f"{_ACCOUNTS}/capacityPools"
+_VOLUMES: Final = f"{_POOLS}/volumes"
+_LUSTRE: Final = "Microsoft.StorageCache/amlFilesystems"
 
 # Microsoft's "Linux NFS mount options best practices for Azure NetApp Files": 256 KiB transfers, hard mounts, and eight
 # connections to one address for parallel jobs.
@@ -44,25 +47,41 @@ class Storage:
 def build(site: Site, network: Network, tiers: Sequence[StorageTier]) -> Storage:
     """Return the resources of this step.
 
-    A tier that has no subnet is left out: it has a problem and was never made.
+    A tier that has no subnet is left out: it has a problem and was never made. One that is attached needs none.
     """
     resources: list[Resource] = []
     mounts: dict[str, MountPoint] = {}
-    if network.net_app is not None:
-        resources.append(site.resource("Microsoft.NetApp/netAppAccounts", _ACCOUNT, step=_STEP, properties={}))
+    pooled: list[StorageTier] = []
     for tier in tiers:
-        spec = tier.spec
-        if spec.net_app_files is not None and network.net_app is not None:
-            made, mount = _net_app(site, network, network.net_app, tier, spec.net_app_files)
-        elif spec.managed_lustre is not None and network.lustre is not None:
-            made, mount = _lustre(site, network.lustre, tier, spec.managed_lustre)
+        spec, attached = tier.spec, tier.spec.attach is not None
+        if spec.net_app_files is not None and (attached or network.net_app is not None):
+            pooled.append(tier)
+            made, mount = _volume(site, network, tier, spec.net_app_files)
+        elif spec.managed_lustre is not None and (attached or network.lustre is not None):
+            made, mount = _lustre(site, network, tier, spec.managed_lustre)
         elif spec.existing_nfs is not None:
-            made, mount = [], _existing_nfs(tier, spec.existing_nfs)
+            mounts[tier.metadata.name] = _existing_nfs(tier, spec.existing_nfs)
+            continue
         else:
             continue
-        resources += made
+        resources.append(made)
         mounts[tier.metadata.name] = mount
-    return Storage(tuple(resources), mounts)
+    return Storage((*_accounts_and_pools(site, pooled), *resources), mounts)
+
+
+def attached(site: Site, tiers: Sequence[StorageTier]) -> dict[str, str]:
+    """Return the ids of the attached file systems and their pools, by the lower-case ids that new ones would get."""
+    found = {}
+    for tier in tiers:
+        name, there = tier.metadata.name, tier.spec.attach
+        if there is None:
+            continue
+        if tier.spec.net_app_files is not None:
+            found[site.id(_VOLUMES, _ACCOUNT, name, name).lower()] = there
+            found[site.id(_POOLS, _ACCOUNT, name).lower()] = str(parent_id(there))
+        else:
+            found[site.id(_LUSTRE, name).lower()] = there
+    return found
 
 
 def _resource(
@@ -80,19 +99,44 @@ def _resource(
     )
 
 
-def _net_app(
-    site: Site, network: Network, subnet: Resource, tier: StorageTier, spec: NetAppFiles
-) -> tuple[list[Resource], MountPoint]:
-    name, size = tier.metadata.name, parse_quantity(spec.capacity)
+def _accounts_and_pools(site: Site, tiers: Sequence[StorageTier]) -> Iterator[Resource]:
+    """Yield the NetApp account of the environment, those of others, and the pools.
+
+    Volumes that are attached may have one pool: it belongs to the first tier then, and is as large as all of them.
+    """
+    shared: dict[str, list[StorageTier]] = {}
+    for tier in sorted(tiers, key=lambda item: item.metadata.name):
+        shared.setdefault(site.id(_POOLS, _ACCOUNT, tier.metadata.name).lower(), []).append(tier)
+    pools = [_pool(site, together) for together in shared.values()]
+    ours = site.id(_ACCOUNTS, _ACCOUNT)
+    for key, account in {item.lower(): item for item in (str(parent_id(pool.id)) for pool in pools)}.items():
+        if key == ours.lower():
+            yield site.resource(_ACCOUNTS, _ACCOUNT, step=_STEP, properties={})
+        else:
+            yield Resource(id=account, step=_STEP, owner=site.owner, referenced=True)
+    yield from pools
+
+
+def _pool(site: Site, tiers: Sequence[StorageTier]) -> Resource:
+    specs = [tier.spec.net_app_files for tier in tiers if tier.spec.net_app_files]
     pool = _resource(
         site,
-        tier,
+        tiers[0],
         _POOLS,
         _ACCOUNT,
-        name,
+        tiers[0].metadata.name,
         holds_data=False,
-        properties={"serviceLevel": spec.service_level, "size": size, "qosType": "Auto"},
+        properties={
+            "serviceLevel": specs[0].service_level,
+            "size": sum(parse_quantity(spec.capacity) for spec in specs),
+            "qosType": "Auto",
+        },
     )
+    return replace(pool, retained=any(tier.spec.deletion_policy == "Retain" for tier in tiers))
+
+
+def _volume(site: Site, network: Network, tier: StorageTier, spec: NetAppFiles) -> tuple[Resource, MountPoint]:
+    name = tier.metadata.name
     is_v3 = spec.protocol == "NFSv3"
     rule = {
         "ruleIndex": 1,
@@ -104,49 +148,54 @@ def _net_app(
         "unixReadWrite": True,
         "hasRootAccess": True,  # administrators make the users' directories
     }
+    made_with: dict[str, Any] = {}
+    if network.net_app is not None and tier.spec.attach is None:
+        made_with = {
+            "creationToken": name,
+            "subnetId": network.net_app.ref(),
+            "networkFeatures": "Standard",
+            "unixPermissions": "0755",  # Azure's own default, 0770, lets in root alone
+        }
     volume = _resource(
         site,
         tier,
-        f"{_POOLS}/volumes",
+        _VOLUMES,
         _ACCOUNT,
         name,
         name,
         properties={
-            "creationToken": name,
+            **made_with,
             "serviceLevel": spec.service_level,
-            "usageThreshold": size,
-            "subnetId": subnet.ref(),
+            "usageThreshold": parse_quantity(spec.capacity),
             "protocolTypes": [spec.protocol],
-            "networkFeatures": "Standard",
-            "unixPermissions": "0755",  # Azure's own default, 0770, lets in root alone
             "exportPolicy": {"rules": [rule]},
         },
     )
-    address = volume.ref("properties", "mountTargets", 0, "ipAddress")
-    source = Text((address, f":/{name}"))
+    # Asked, because one that is attached has the export path of the tier that it was made for.
+    path = volume.ref("properties", "creationToken")
+    source = Text((volume.ref("properties", "mountTargets", 0, "ipAddress"), ":/", path))
     capacity = volume.ref("properties", "usageThreshold")
-    return [pool, volume], MountPoint(source, "nfs", _NET_APP_OPTIONS[spec.protocol], tier.spec.mount_path, capacity)
+    return volume, MountPoint(source, "nfs", _NET_APP_OPTIONS[spec.protocol], tier.spec.mount_path, capacity)
 
 
-def _lustre(site: Site, subnet: Resource, tier: StorageTier, spec: ManagedLustre) -> tuple[list[Resource], MountPoint]:
+def _lustre(site: Site, network: Network, tier: StorageTier, spec: ManagedLustre) -> tuple[Resource, MountPoint]:
     window = spec.maintenance_window
+    made_with = {"filesystemSubnet": network.lustre.ref()} if network.lustre and tier.spec.attach is None else {}
     file_system = _resource(
         site,
         tier,
-        "Microsoft.StorageCache/amlFilesystems",
+        _LUSTRE,
         tier.metadata.name,
         sku={"name": f"AMLFS-Durable-Premium-{spec.throughput_per_ti_b}"},
         properties={
+            **made_with,
             "storageCapacityTiB": parse_quantity(spec.capacity) >> 40,
-            "filesystemSubnet": subnet.ref(),
             "maintenanceWindow": {"dayOfWeek": window.day_of_week, "timeOfDayUTC": window.time_of_day},
         },
     )
-    address = file_system.ref("properties", "clientInfo", "mgsAddress")
-    source = Text((address, "@tcp:/lustrefs"))
+    source = Text((file_system.ref("properties", "clientInfo", "mgsAddress"), "@tcp:/lustrefs"))
     capacity = file_system.ref("properties", "storageCapacityTiB")
-    mount = MountPoint(source, "lustre", _LUSTRE_OPTIONS, tier.spec.mount_path, capacity, _TEBIBYTE)
-    return [file_system], mount
+    return file_system, MountPoint(source, "lustre", _LUSTRE_OPTIONS, tier.spec.mount_path, capacity, _TEBIBYTE)
 
 
 def _existing_nfs(tier: StorageTier, spec: ExistingNfs) -> MountPoint:

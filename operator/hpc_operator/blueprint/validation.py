@@ -16,6 +16,7 @@ from hpc_operator.api.common import parse_quantity
 from hpc_operator.api.hpc_environment import ExistingSubnets
 from hpc_operator.blueprint import subnets
 from hpc_operator.blueprint.compute import surge
+from hpc_operator.blueprint.names import resource_group_name
 from hpc_operator.graph import Owner, parent_id
 from hpc_operator.policy import window_problem
 from hpc_operator.slurm.configuration import MAX_NODES
@@ -65,9 +66,12 @@ def find_problems(
     staying_partitions = _by_age(partition for partition in partitions if not partition.deleting)
     older = [other for other in other_environments if not other.deleting and _age(other) < _age(environment)]
     network = environment.spec.network
+    attached = [tier for tier in staying_tiers if tier.spec.attach is not None]
     problems = [
         *_policy_problems(environment),
+        *_claimed_by_others(environment, older),
         *_duplicates(staying_tiers, lambda tier: tier.spec.mount_path, "MountPathTaken", _SAME_PATH),
+        *_duplicates(attached, lambda tier: str(tier.spec.attach).lower(), "AttachedTwice", _SAME_FILE_SYSTEM),
         *_duplicates(staying_partitions, lambda item: item.partition_name, "PartitionNameTaken", _SAME_PARTITION),
     ]
     if network.existing is not None:
@@ -94,6 +98,7 @@ def _owner(item: CustomResource) -> Owner:
 
 
 _SAME_PATH: Final = "mountPath {key} is taken by StorageTier {other}: write another path"
+_SAME_FILE_SYSTEM: Final = "attach names {key}, which StorageTier {other} has: write another file system, or none"
 _SAME_PARTITION: Final = "Slurm partition {key} is that of ComputePartition {other}: write another partitionName"
 
 
@@ -106,6 +111,24 @@ def _duplicates(
         other = first.setdefault(key, item)
         if other is not item:
             yield Problem(_owner(item), reason, message.format(key=key, other=other.metadata.name))
+
+
+# --- Of two environments, the newer one
+
+
+def _claimed_by_others(environment: HPCEnvironment, older: Sequence[HPCEnvironment]) -> Iterator[Problem]:
+    """Yield what an older environment has; its tiers are not known here, and are told by their tags in Azure."""
+    group, owner = resource_group_name(environment), _owner(environment)
+    adopted = {entry.id.lower(): entry.id for entry in environment.spec.adopt}
+    for other in older:
+        if resource_group_name(other).lower() == group.lower():
+            message = (
+                f"resource group {group} is that of HPCEnvironment {_full_name(other)}: write another resourceGroup"
+            )
+            yield Problem(owner, "ResourceGroupTaken", message)
+        for taken in sorted(adopted.keys() & {entry.id.lower() for entry in other.spec.adopt}):
+            message = f"{adopted[taken]} is adopted by HPCEnvironment {_full_name(other)} too: leave it out of adopt"
+            yield Problem(owner, "AdoptionTaken", message)
 
 
 # --- Policy
@@ -146,7 +169,7 @@ def _missing_subnets(existing: ExistingSubnets, tiers: Sequence[StorageTier]) ->
             (tier.spec.net_app_files, existing.net_app, "netAppFiles", "netApp"),
             (tier.spec.managed_lustre, existing.lustre, "managedLustre", "lustre"),
         ):
-            if wanted is not None and present is None:
+            if wanted is not None and present is None and tier.spec.attach is None:
                 yield Problem(
                     _owner(tier),
                     "SubnetMissing",
@@ -193,9 +216,15 @@ def _ranges(environment: HPCEnvironment) -> Iterator[IPv4Network]:
 def _fit(
     owner: Owner, address_space: IPv4Network, tiers: Sequence[StorageTier], partitions: Sequence[ComputePartition]
 ) -> Iterator[Problem]:
-    """Yield problems of size. Services always fit: their subnet is larger than the most login nodes need."""
+    """Yield problems of size.
+
+    Services always fit: their subnet is larger than the most login nodes need. What is attached has its own subnet.
+    """
     machines = sum(partition.spec.nodes.max + surge(partition)[0] for partition in partitions)
-    capacities = [parse_quantity(tier.spec.managed_lustre.capacity) >> 40 for tier in tiers if tier.spec.managed_lustre]
+    lustre_tiers = [tier for tier in tiers if tier.spec.managed_lustre and tier.spec.attach is None]
+    capacities = [
+        parse_quantity(tier.spec.managed_lustre.capacity) >> 40 for tier in lustre_tiers if tier.spec.managed_lustre
+    ]
     enough = subnets.smallest_fitting_prefix(machines, subnets.lustre_addresses(capacities))
     advice = f"a /{enough} would do" if enough else f"not even a /{subnets.LARGEST_PREFIX} would do"
     if machines > MAX_NODES:
@@ -215,7 +244,6 @@ def _fit(
             f"nodes.max, or create the environment with a larger network; {advice}",
         )
     room = subnets.lustre_room(plan)
-    lustre_tiers = [tier for tier in tiers if tier.spec.managed_lustre]
     for count, tier in enumerate(lustre_tiers, start=1):
         needed = subnets.lustre_addresses(capacities[:count])
         if needed > room:

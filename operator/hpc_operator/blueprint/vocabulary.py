@@ -28,6 +28,12 @@ class Inputs:
         The compute partitions whose `environmentRef` names it and that have no problem.
     image_versions
         The version that each partition's image was resolved to, by the partition's `metadata.name`.
+    claim
+        Which operator this is, of those that may have an environment of the same name: it is written on the resource
+        group. Empty where nothing shall be written.
+    former_tags
+        Names of the user's tags that were written once: those that the specification does not name any more stand in
+        bodies as None, which means that they must be absent.
     """
 
     subscription_id: str
@@ -35,6 +41,8 @@ class Inputs:
     tiers: tuple[StorageTier, ...]
     partitions: tuple[ComputePartition, ...]
     image_versions: Mapping[str, str]
+    claim: str = ""
+    former_tags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ class Example:
 
         def one(part):
             if isinstance(part, Ref):
-                return (values or {}).get(part.resource_id.rsplit("/", 1)[-1], "10.9.8.7")
+                name = part.resource_id.rsplit("/", 1)[-1]
+                return (values or {}).get(name, name if part.path[-1] == "creationToken" else "10.9.8.7")
             return "node-1" if isinstance(part, NodeName) else part
 
         return "".join(one(part) for part in text.parts)

@@ -6,7 +6,8 @@ import pytest
 def rules(example, group, environment=None, tiers=()):
     blueprint = example.blueprint(environment, list(tiers))
     found = example.find(blueprint, "networkSecurityGroups", group).body["properties"]["securityRules"]
-    return {rule["name"]: rule["properties"] for rule in found}
+    assert all(rule["name"].startswith("hpc-") for rule in found), "a name that tells ours from others'"
+    return {rule["name"].removeprefix("hpc-"): rule["properties"] for rule in found}
 
 
 def test_rules_for_services(example):

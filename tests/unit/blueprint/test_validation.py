@@ -52,6 +52,47 @@ def test_a_tier_that_is_going_takes_no_path(example):
     assert found(example.environment(), [example.tier("old", OLD), example.tier("new", NEW | GOING)]) == []
 
 
+VOLUME = "/subscriptions/s/resourceGroups/old/providers/Microsoft.NetApp/netAppAccounts/a/capacityPools/p/volumes/v"
+
+
+def test_two_tiers_cannot_attach_one_file_system(example):
+    def tiers(other):
+        return [example.tier("old", OLD, attach=VOLUME), example.tier("new", NEW, attach=other, mountPath="/b")]
+
+    assert found(example.environment(), tiers(VOLUME[:-1] + "V")) == [("StorageTier/new", "AttachedTwice")]
+    assert found(example.environment(), tiers(VOLUME + "2")) == []
+
+
+def test_what_is_attached_needs_no_subnet(example):
+    environment = example.environment(network=example.existing())
+    assert found(environment, [example.tier(attach=VOLUME)]) == []
+    lustre = VOLUME.partition("Microsoft")[0] + "Microsoft.StorageCache/amlFilesystems/fs"
+    assert found(example.environment(network=space("10.0.0.0/24")), [example.lustre(attach=lustre)]) == []
+
+
+# --- Two environments
+
+
+def test_of_two_environments_in_one_resource_group_the_newer_is_at_fault(example):
+    old = example.environment("old", OLD)
+    new = example.environment("new", NEW, resourceGroup="HPC_old", network=space("10.41.0.0/20"))
+    assert found(new, others=[old]) == [("HPCEnvironment/new", "ResourceGroupTaken")]
+    assert found(old, others=[new]) == []
+    assert "HPCEnvironment hpc/old" in message(new, [], [], [old])
+
+
+def test_of_two_environments_that_adopt_one_resource_the_newer_is_at_fault(example):
+    def adopting(name, age, network, there):
+        entry = {"resource": "Microsoft.Network/virtualNetworks/vnet", "id": there}
+        return example.environment(name, age, adopt=[entry], network=space(network))
+
+    there = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/hub"
+    old, new = adopting("old", OLD, "10.40.0.0/20", there), adopting("new", NEW, "10.41.0.0/20", there[:-3] + "HUB")
+    assert found(new, others=[old]) == [("HPCEnvironment/new", "AdoptionTaken")]
+    assert found(old, others=[new]) == []
+    assert found(adopting("new", NEW, "10.41.0.0/20", there + "2"), others=[old]) == []
+
+
 # --- Two partitions
 
 

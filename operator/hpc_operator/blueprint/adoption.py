@@ -1,0 +1,123 @@
+"""Resources that exist already and stand for some of an environment's: where they are, and whose they are.
+
+Pure. A part of such a resource, as a subnet is of its network, goes with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from hpc_operator.api import HPCEnvironment, StorageTier
+from hpc_operator.blueprint import storage
+from hpc_operator.blueprint.names import Site
+from hpc_operator.blueprint.validation import Problem
+from hpc_operator.blueprint.vocabulary import Blueprint
+from hpc_operator.graph import ArmId, Owner, Resource, Step, lineage, moved
+
+_NAMES_SHOWN: Final = 3
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """Resources that stand for some of ours.
+
+    Parameters
+    ----------
+    places
+        Their ids, by the lower-case ids of ours.
+    managed
+        Their lower-case ids, and whether they were handed over to us.
+    """
+
+    places: Mapping[str, str] = field(default_factory=dict)
+    managed: Mapping[str, bool] = field(default_factory=dict)
+
+    def mark(self, resource: Resource) -> Resource:
+        """Return a resource of the graph with the marks of one that is adopted or only observed, where it is."""
+        for whole in lineage(resource.id):
+            managed = self.managed.get(whole.lower())
+            if managed is not None:
+                return replace(resource, adopted=managed, observed_only=not managed, referenced=not managed)
+        return resource
+
+    def groups(self, site: Site) -> Iterator[Resource]:
+        """Yield the other resource groups that they are in, so that the claims on these are seen."""
+        scopes = {scope.lower(): scope for scope in map(_resource_group_id, self.places.values())}
+        scopes.pop(site.resource_group_id.lower(), None)
+        for scope in scopes.values():
+            yield Resource(id=scope, step=Step.INFRASTRUCTURE, owner=site.owner, referenced=True)
+
+
+def find(site: Site, tiers: Iterable[StorageTier]) -> Adopted:
+    """Return what `spec.adopt` and the tiers' `attach` name.
+
+    Parameters
+    ----------
+    site
+        The environment, with everything where we would put it.
+    tiers
+        Its tiers.
+    """
+    entries = site.environment.spec.adopt
+    places = {f"{site.resource_group_id}/providers/{entry.resource}".lower(): entry.id for entry in entries}
+    managed = {entry.id.lower(): entry.manage for entry in entries}
+    attached = storage.attached(site, tuple(tiers))
+    return Adopted({**places, **attached}, {**managed, **{item.lower(): True for item in attached.values()}})
+
+
+def find_problems(environment: HPCEnvironment, expected: Blueprint) -> list[Problem]:
+    """Return what is wrong with `spec.adopt`, in the order of its entries.
+
+    Parameters
+    ----------
+    environment
+        The environment.
+    expected
+        What Azure should hold if nothing were adopted.
+    """
+    owner = Owner("HPCEnvironment", environment.metadata.name)
+    prefix = f"{expected.resource_group_id}/providers/"
+    known = {resource.id.lower(): resource.id for resource in expected.graph}
+    names = sorted(item.removeprefix(prefix) for item in known.values() if item.startswith(prefix))
+    problems = []
+    places: dict[str, str] = {}
+    for entry in environment.spec.adopt:
+        ours = f"{prefix}{entry.resource}"
+        type_of_ours, type_of_theirs = ArmId.parse(ours).type, ArmId.parse(entry.id).type
+        if ours.lower() not in known:
+            few = difflib.get_close_matches(entry.resource, names, n=_NAMES_SHOWN, cutoff=0.0)
+            message = (
+                f"adopt names {entry.resource}, which is no resource of this environment: write one that is, such as "
+                + ", ".join(few)
+            )
+            problems.append(Problem(owner, "AdoptionUnknown", message))
+        elif type_of_ours.lower() != type_of_theirs.lower():
+            message = (
+                f"adopt gives {entry.resource} the id {entry.id}, which is a {type_of_theirs}: write the id of a "
+                f"{type_of_ours}"
+            )
+            problems.append(Problem(owner, "AdoptionMismatch", message))
+        else:
+            places[ours.lower()] = entry.id
+    return problems or list(_twice(owner, known.values(), places))
+
+
+def _twice(owner: Owner, ids: Iterable[str], places: Mapping[str, str]) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for ours in sorted(ids):
+        there = moved(ours, places)
+        other = first.setdefault(there.lower(), ours)
+        if other is not ours:
+            message = f"adopt lets {there} stand for two resources, {_short(other)} and {_short(ours)}: leave one out"
+            yield Problem(owner, "AdoptedTwice", message)
+
+
+def _resource_group_id(resource_id: str) -> str:
+    return resource_id.partition("/providers/")[0]
+
+
+def _short(resource_id: str) -> str:
+    return resource_id.rpartition("/providers/")[2]
