@@ -15,12 +15,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+import jwt
 from azure.core.exceptions import AzureError as SdkError
 from azure.core.exceptions import ClientAuthenticationError
 from azure.core.rest import HttpRequest
 
 from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome, Started, TypeInfo, is_final, provisioning_state
-from hpc_operator.azure import operations, table
+from hpc_operator.azure import locks, operations, table
 from hpc_operator.azure.errors import LONG_RUNNING, azure_error
 from hpc_operator.azure.operations import Answer, Operations
 from hpc_operator.azure.throttle import Throttle
@@ -175,7 +176,7 @@ class AzureClient:
     ) -> list[Mapping[str, Any]]:
         arm_id = ArmId.parse(resource_group_id)
         try:
-            pages = await self._pages(arm_id, sdk, group, operation, arm_id.resource_group)
+            pages = await self._pages(arm_id.scope, sdk, group, operation, arm_id.resource_group)
         except AzureError as error:
             if _is_absent(error):
                 return []
@@ -230,6 +231,52 @@ class AzureClient:
         """Stop following what is known of a resource."""
         self._operations.forget(resource_id)
 
+    # --- for the other modules of azure/ -----------------------------------------------------------------------------
+
+    async def read(
+        self, scope: str, sdk: table.Sdk, group: str, operation: str, *arguments: Any, **options: Any
+    ) -> Any:
+        """Call an operation of the SDK that changes nothing, and return the body of Azure's answer.
+
+        Other than a write it never registers a resource provider: who only looks leaves no trace.
+
+        Parameters
+        ----------
+        scope
+            Any ARM id in the subscription to ask in; empty for our own.
+
+        Raises
+        ------
+        AzureError
+            If there is no answer, or it is a refusal.
+        """
+        method = getattr(await self._group(sdk, scope, group), operation)
+        return (await self._answer(method(*arguments, **options))).body
+
+    async def read_all(
+        self, scope: str, sdk: table.Sdk, group: str, operation: str, *arguments: Any, **options: Any
+    ) -> list[Mapping[str, Any]]:
+        """Call a list operation of the SDK and return the items of all pages; see `read`."""
+        pages = await self._pages(scope, sdk, group, operation, *arguments, **options)
+        return [item for page in pages for item in page.get("value", [])]
+
+    async def read_path(self, path: str) -> Mapping[str, Any]:
+        """Return the body that is at a path of Azure Resource Manager, where the SDK has no operation for it."""
+        url = f"{self._endpoint.url}{path}"
+        return _required(await self._answer(self._pipeline.run(HttpRequest("GET", url))))
+
+    async def principals(self) -> frozenset[str]:
+        """Return the names, in lower case, that Azure may give us; none where our token does not tell."""
+        try:
+            token = await self._credential.get_token(self._endpoint.scope)
+        except SdkError as error:
+            raise _no_token(error) from error
+        try:
+            claims = jwt.decode(token.token, options={"verify_signature": False})
+        except jwt.InvalidTokenError:
+            return frozenset()
+        return frozenset(str(claims[name]).lower() for name in ("oid", "appid", "upn", "unique_name") if name in claims)
+
     # --- sending -----------------------------------------------------------------------------------------------------
 
     async def _write(self, arm_id: ArmId, row: table.Row, operation: str, body: Mapping[str, Any] | None) -> Started:
@@ -256,20 +303,22 @@ class AzureClient:
         AzureError
             If there is no answer, or it is a refusal.
         """
-        method = getattr(await self._group(sdk, arm_id, group), operation)
+        method = getattr(await self._group(sdk, arm_id.scope, group), operation)
         try:
             return await self._answer(method(*arguments, **options))
         except AzureError as error:
             if error.code == "MissingSubscriptionRegistration":
                 await self._register(arm_id, error)
+            if error.code == "ScopeLocked":
+                raise await self._naming_locks(arm_id, error) from error
             raise
 
     async def _pages(
-        self, arm_id: ArmId, sdk: table.Sdk, group: str, operation: str, *arguments: Any
+        self, scope: str, sdk: table.Sdk, group: str, operation: str, *arguments: Any, **options: Any
     ) -> list[Mapping[str, Any]]:
         """Call a list operation of the SDK and return all pages as Azure sent them."""
-        method = getattr(await self._group(sdk, arm_id, group), operation)
-        pages = [_required(await self._answer(anext(method(*arguments).by_page())))]
+        method = getattr(await self._group(sdk, scope, group), operation)
+        pages = [_required(await self._answer(anext(method(*arguments, **options).by_page())))]
         while following := pages[-1].get("nextLink"):
             pages.append(_required(await self._answer(self._pipeline.run(HttpRequest("GET", following)))))
         return pages
@@ -307,9 +356,9 @@ class AzureClient:
             self._throttle.pause(request.method, request.url, refusal.code, seconds or operations.DEFAULT_INTERVAL)
         raise refusal
 
-    async def _group(self, sdk: table.Sdk, arm_id: ArmId, group: str) -> Any:
-        """Return an operation group of the client for the subscription that the id names."""
-        parts = arm_id.scope.strip("/").split("/")
+    async def _group(self, sdk: table.Sdk, scope: str, group: str) -> Any:
+        """Return an operation group of the client for the subscription that an id names."""
+        parts = scope.strip("/").split("/")
         subscription = parts[1] if parts[0].lower() == "subscriptions" and len(parts) > 1 else self._subscription_id
         client = self._clients.get((sdk, subscription))
         if client is None:
@@ -325,6 +374,14 @@ class AzureClient:
             )
             self._clients[sdk, subscription] = client
         return getattr(client, group)
+
+    async def _naming_locks(self, arm_id: ArmId, refusal: AzureError) -> AzureError:
+        """Return the refusal with the locks that are behind it, for whoever must ask their owners."""
+        try:
+            found = await locks.read(self, arm_id.scope)
+        except AzureError as error:
+            return locks.named(refusal, [], f"The locks could not be read ({error.code}).")
+        return locks.named(refusal, found)
 
     async def _register(self, arm_id: ArmId, refusal: AzureError) -> None:
         """Ask once to register the resource provider; it takes minutes, so whoever was refused comes again later."""
