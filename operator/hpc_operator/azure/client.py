@@ -24,7 +24,8 @@ from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome, Started, T
 from hpc_operator.azure import locks, operations, table
 from hpc_operator.azure.errors import LONG_RUNNING, azure_error
 from hpc_operator.azure.operations import Answer, Operations
-from hpc_operator.azure.throttle import Throttle
+from hpc_operator.azure.survey import PAGE, Surveys, used_up
+from hpc_operator.azure.throttle import QUERY_PATH, Throttle
 from hpc_operator.azure.transport import POLL, Answered, Endpoint, pipeline
 from hpc_operator.graph import ArmId
 
@@ -86,6 +87,7 @@ class AzureClient:
         self._operations = Operations(
             ask=self._ask, get=self.get, require=self._endpoint.require, interval=poll_interval
         )
+        self._surveys = Surveys(self._query)
 
     async def __aenter__(self) -> Self:
         await self._pipeline.__aenter__()
@@ -99,13 +101,14 @@ class AzureClient:
     async def close(self) -> None:
         """Stop following operations and close every connection."""
         await self._operations.close()
+        await self._surveys.close()
         await self._pipeline.__aexit__()
         if self._owns_credential:
             await self._credential.close()
 
     async def load(self) -> None:
         """Import every SDK package now, which takes most of a second, and not within the first pass."""
-        for sdk in {row.sdk for row in table.TABLE.values()}:
+        for sdk in {table.RESOURCE_GRAPH, *(row.sdk for row in table.TABLE.values())}:
             await asyncio.to_thread(importlib.import_module, sdk.module)
 
     # --- arm.Azure ---------------------------------------------------------------------------------------------------
@@ -128,7 +131,7 @@ class AzureClient:
 
     async def survey(self, resource_group_id: str) -> Mapping[str, Mapping[str, Any]]:
         """Return the bodies of everything in a resource group; see `arm.Azure`."""
-        raise NotImplementedError  # this line is gone with the commit that brings it
+        return await self._surveys.of(resource_group_id)
 
     async def put(self, resource_id: str, body: Mapping[str, Any]) -> Started:
         """Create or replace a resource."""
@@ -326,6 +329,16 @@ class AzureClient:
     async def _ask(self, url: str) -> Answer:
         return await self._answer(self._pipeline.run(HttpRequest("GET", url), **{POLL: True}))
 
+    async def _query(self, subscription: str, query: str, skip_token: str | None) -> Mapping[str, Any]:
+        """Ask Resource Graph for a page of rows."""
+        options = {"$top": PAGE, "resultFormat": "objectArray"} | ({"$skipToken": skip_token} if skip_token else {})
+        body = {"subscriptions": [subscription], "query": query, "options": options}
+        client = await self._client(table.RESOURCE_GRAPH, subscription)
+        answer = await self._answer(client.resources(json.dumps(body).encode()))
+        if seconds := used_up(answer.headers):
+            self._throttle.pause("POST", QUERY_PATH, "", seconds)
+        return _required(answer)
+
     async def _answer(self, sending: Awaitable[Any]) -> Answer:
         """Return Azure's answer to a request.
 
@@ -360,20 +373,24 @@ class AzureClient:
         """Return an operation group of the client for the subscription that an id names."""
         parts = scope.strip("/").split("/")
         subscription = parts[1] if parts[0].lower() == "subscriptions" and len(parts) > 1 else self._subscription_id
-        client = self._clients.get((sdk, subscription))
+        return getattr(await self._client(sdk, subscription), group)
+
+    async def _client(self, sdk: table.Sdk, subscription: str) -> Any:
+        """Return an SDK package's client; one that is for no subscription is the same for all."""
+        key = (sdk, subscription if sdk.per_subscription else "")
+        client = self._clients.get(key)
         if client is None:
             # Some packages take a second to import: not in the event loop.
             module = await asyncio.to_thread(importlib.import_module, sdk.module)
-            client = getattr(module, sdk.client)(
+            client = self._clients[key] = getattr(module, sdk.client)(
                 self._credential,
-                subscription,
+                *([subscription] if sdk.per_subscription else []),
                 base_url=self._endpoint.url,
                 credential_scopes=[self._endpoint.scope],
                 pipeline=self._pipeline,
                 policies=[],
             )
-            self._clients[sdk, subscription] = client
-        return getattr(client, group)
+        return client
 
     async def _naming_locks(self, arm_id: ArmId, refusal: AzureError) -> AzureError:
         """Return the refusal with the locks that are behind it, for whoever must ask their owners."""

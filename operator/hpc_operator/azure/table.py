@@ -16,10 +16,11 @@ from hpc_operator.graph import ArmId
 
 @dataclass(frozen=True)
 class Sdk:
-    """One SDK package: the module with the asynchronous client, and the client's class."""
+    """One SDK package: the module with the asynchronous client, the client's class, and if it is for a subscription."""
 
     module: str
     client: str
+    per_subscription: bool = True
 
 
 RESOURCES = Sdk("azure.mgmt.resource.resources.aio", "ResourceManagementClient")
@@ -32,6 +33,7 @@ KEY_VAULT = Sdk("azure.mgmt.keyvault.aio", "KeyVaultManagementClient")
 COMPUTE = Sdk("azure.mgmt.compute.aio", "ComputeManagementClient")
 NETAPP = Sdk("azure.mgmt.netapp.aio", "NetAppManagementClient")
 STORAGE_CACHE = Sdk("azure.mgmt.storagecache.aio", "StorageCacheManagementClient")
+RESOURCE_GRAPH = Sdk("azure.mgmt.resourcegraph.aio", "ResourceGraphClient", per_subscription=False)
 
 
 def in_resource_group(arm_id: ArmId) -> tuple[str, ...]:
@@ -247,6 +249,7 @@ TABLE: Mapping[str, Row] = _rows(
             patch="update",
             arguments=without_service,
             create_only=("properties.enabledProtocols",),
+            surveyed=False,
             typical_seconds=2,  # estimate
         ),
         Row(
@@ -258,6 +261,7 @@ TABLE: Mapping[str, Row] = _rows(
             patch="update",
             arguments=without_service,
             create_only=("properties.defaultEncryptionScope", "properties.denyEncryptionScopeOverride"),
+            surveyed=False,
             typical_seconds=2,  # estimate
         ),
         Row(

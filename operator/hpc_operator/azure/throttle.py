@@ -43,9 +43,20 @@ LIMITS: Mapping[Kind, Limit] = {
 }
 
 
-def kind_of(method: str) -> Kind:
+PROVIDER_LIMITS: Mapping[tuple[str, Kind], Limit] = {
+    # Resource Graph allows a user 15 queries in 5 seconds; what is at once and what comes back within these seconds are
+    # that together (azure-docs, "Guidance for throttled requests").
+    ("microsoft.resourcegraph", "read"): Limit(5 * SHARE, 2 * SHARE)
+}
+"""Limits of resource providers that are always kept, besides those of the subscription."""
+
+QUERY_PATH = "/providers/Microsoft.ResourceGraph/resources"
+"""Where Resource Graph is asked: a POST that changes nothing."""
+
+
+def kind_of(method: str, url: str) -> Kind:
     """Return which bucket a request takes from."""
-    if method in ("GET", "HEAD"):
+    if method in ("GET", "HEAD") or (method == "POST" and QUERY_PATH.lower() in url.lower()):
         return "read"
     return "delete" if method == "DELETE" else "write"
 
@@ -116,11 +127,12 @@ class Throttle:
         AzureError
             As `turn`; no turn is taken then.
         """
-        kind, subscription, now = kind_of(method), _found(_SUBSCRIPTION, url), self._monotonic()
+        kind, subscription, now = kind_of(method, url), _found(_SUBSCRIPTION, url), self._monotonic()
+        namespace = _found(_NAMESPACE, url)
         buckets = [self._bucket(subscription, "", kind)]
-        # A provider has a bucket of its own only after it refused something.
-        if refused := self._buckets.get((subscription, _found(_NAMESPACE, url) or "-", kind)):
-            buckets.append(refused)
+        # Most providers have a bucket of their own only after they refused something.
+        if namespace and ((subscription, namespace, kind) in self._buckets or (namespace, kind) in PROVIDER_LIMITS):
+            buckets.append(self._bucket(subscription, namespace, kind))
         wait = max(bucket.wait(now) for bucket in buckets)
         if wait > MAX_WAIT:
             msg = f"Azure's limit for {kind} requests is used up; the next one is free in {wait:.0f} seconds."
@@ -139,12 +151,12 @@ class Throttle:
         """
         whole = re.fullmatch(r"(Subscription|Tenant)\w*Throttled", code) is not None
         namespace = "" if whole else _found(_NAMESPACE, url)
-        self._bucket(_found(_SUBSCRIPTION, url), namespace, kind_of(method)).pause(self._monotonic() + seconds)
+        self._bucket(_found(_SUBSCRIPTION, url), namespace, kind_of(method, url)).pause(self._monotonic() + seconds)
 
     def _bucket(self, subscription: str, namespace: str, kind: Kind) -> Bucket:
         key = (subscription, namespace, kind)
         if key not in self._buckets:
-            self._buckets[key] = Bucket(self._limits[kind])
+            self._buckets[key] = Bucket(PROVIDER_LIMITS.get((namespace, kind), self._limits[kind]))
         return self._buckets[key]
 
 

@@ -149,7 +149,7 @@ class _Gate(policies.AsyncHTTPPolicy[Any, Any]):
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
         method, url = request.http_request.method, request.http_request.url
         self._endpoint.require(url)
-        counted_as = POLL if request.context.options.pop(POLL, False) else kind_of(method)
+        counted_as = POLL if request.context.options.pop(POLL, False) else kind_of(method, url)
         await self._throttle.turn(method, url)
         started = time.monotonic()
         try:

@@ -437,6 +437,33 @@ async def test_machines_of_a_group(azure):
     assert await azure.list_virtual_machines(GROUP + "-other") == []
 
 
+async def test_a_survey_shows_what_gets_show(azure, emulator):
+    emulator.store.set("resourceGraphLagSeconds", 0)
+    together = [resource_id for resource_id in RESOURCES if resource_id != NAT]  # Bastion has its address
+    for resource_id in together:
+        await make(azure, resource_id)
+    survey = await azure.survey(GROUP.upper())
+    for resource_id in together:
+        info = azure.type_info(ArmId.parse(resource_id).type)
+        assert (resource_id.lower() in survey) == info.surveyed, resource_id
+        if info.surveyed:
+            shown, found = dict(await azure.get(resource_id)), survey[resource_id.lower()]
+            for key in ("etag", "systemData"):  # Resource Graph has no column for them
+                shown.pop(key, None), found.pop(key, None)
+            shown["properties"].pop("instanceView", None)  # nor does it show what a GET shows on demand
+            assert found == shown
+    assert await azure.survey(GROUP + "-other") == {}
+
+
+async def test_a_survey_is_late(azure, emulator):
+    emulator.store.set("resourceGraphLagSeconds", 10**9)
+    assert await azure.survey(GROUP) == {}
+    await make(azure, GROUP)
+    assert await azure.survey(GROUP) == {}
+    emulator.store.set("resourceGraphLagSeconds", 0)
+    assert list(await azure.survey(GROUP)) == [GROUP.lower()]
+
+
 async def test_the_newest_image(azure):
     version = await azure.latest_image_version("westeurope", "microsoft-dsvm:ubuntu-hpc:2204:latest")
     assert version[0].isdigit()
