@@ -26,6 +26,7 @@ StartingAction = Literal["Create", "Update", "Roll", "Replace", "Delete"]
 
 SENTENCE_LENGTH: Final = 1024
 """What `PlannedChange.waits_for` has room for, in characters."""
+_APPROVAL: Final = "Approval: "
 _WINDOWS_SHOWN: Final = 3  # of at most 10; with their longest texts these still fit
 _CLOCK_CHANGE: Final = timedelta(hours=3)  # no time zone moves its clocks by more than 2h (Antarctica/Troll)
 
@@ -166,8 +167,8 @@ class Gate:
         current = self._approvals.hash == self._hash
         outdated = "what was approved is another plan; " if self._approvals.names and not current else ""
         before = self._approvals.names if current else ()
-        sentence = f"Approval: {outdated}run `{self._command(*before, name)}`"
-        return sentence if len(sentence) <= SENTENCE_LENGTH else f"Approval: run `{self._command(name)}`"
+        sentence = f"{_APPROVAL}{outdated}run `{self._command(*before, name)}`"
+        return sentence if len(sentence) <= SENTENCE_LENGTH else f"{_APPROVAL}run `{self._command(name)}`"
 
     def _command(self, *names: str) -> str:
         return approve_command(self._metadata.name, self._metadata.namespace, self._hash, names)
@@ -177,6 +178,15 @@ def approve_command(environment: str, namespace: str, specification: str, names:
     """Return the command line that approves changes of a plan."""
     value = shlex.quote(f"{specification}:{','.join(names)}")
     return f"kubectl annotate hpcenvironment {environment} -n {namespace} {APPROVE_ANNOTATION}={value} --overwrite"
+
+
+def approval_asked(message: str) -> tuple[str, ...]:
+    """Return the names that the command in a message of a `Hold` approves; none where it waits for something else."""
+    if not message.startswith(_APPROVAL):
+        return ()
+    _, _, command = message.partition("`")
+    argument = next(item for item in shlex.split(command.rpartition("`")[0]) if item.startswith(APPROVE_ANNOTATION))
+    return Approvals.parse(argument.partition("=")[2]).names
 
 
 def _start(changes: Changes, action: StartingAction, *, holds_data: bool) -> str:
