@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import shutil
 import signal
@@ -21,7 +20,7 @@ from typing import Any
 
 from report import Figure, Report
 from rich.console import Console
-from world import ROOT
+from world import ROOT, processor_seconds, resident_mib
 
 from azure_emulator import SUBSCRIPTION, Emulator
 
@@ -122,18 +121,6 @@ def request(method: str, host: str, path: str, body: Any = None) -> bytes:
     return head.encode() + text
 
 
-def resident(process: subprocess.Popen[bytes]) -> float:
-    """Memory of a process in MiB."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.split("VmRSS:", 1)[1].split()[0]) / 1024
-
-
-def busy(process: subprocess.Popen[bytes]) -> float:
-    """Seconds of processor that a process has used."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def run(say: Callable[[str], None]) -> Report:
     """All of it."""
     shutil.rmtree(STATE, ignore_errors=True)
@@ -150,10 +137,10 @@ def run(say: Callable[[str], None]) -> Report:
     try:
         add("start", took, "s", goal=START_GOAL)
         asyncio.run(drive(host, [request("PUT", host, "/emulator/settings", {"throttling": False})]))
-        add("resident memory after start", resident(process), "MiB", goal=RSS_GOAL)
-        before = busy(process)
+        add("resident memory after start", resident_mib(process.pid), "MiB", goal=RSS_GOAL)
+        before = processor_seconds(process.pid)
         time.sleep(IDLE_SECONDS)
-        add("processor in an idle minute", (busy(process) - before) * 60 / IDLE_SECONDS, "s")
+        add("processor in an idle minute", (processor_seconds(process.pid) - before) * 60 / IDLE_SECONDS, "s")
         chance = random.Random(1)
         known = [chance.choice((disk, security_group))(chance.randrange(GROUPS), chance.randrange(200))
                  for _ in range(READS)]  # fmt: skip
@@ -164,7 +151,7 @@ def run(say: Callable[[str], None]) -> Report:
         say("Writing")
         writes = asyncio.run(drive(host, [request("PUT", host, path, DISK) for path in new]))
         add("writes per second", writes, "/s", goal=WRITES_GOAL, at_least=True)
-        add("resident memory at the end", resident(process), "MiB", goal=RSS_GOAL)
+        add("resident memory at the end", resident_mib(process.pid), "MiB", goal=RSS_GOAL)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

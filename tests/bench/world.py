@@ -46,6 +46,18 @@ def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     return value
 
 
+def resident_mib(pid: int) -> float:
+    """Return the memory of a process in MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:", 1)[1].split()[0]) / 1024
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the seconds of processor that a process has used, in user and in kernel mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Program:
     """A process of ours, with a log."""
 
@@ -72,6 +84,12 @@ class Program:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    def resident_mib(self) -> float:
+        return resident_mib(self.pid)
+
+    def processor_seconds(self) -> float:
+        return processor_seconds(self.pid)
 
     def check(self) -> None:
         if self._process is None or (code := self._process.poll()) is None:
@@ -117,6 +135,10 @@ class Azure:
     def set_speed(self, speed: float) -> None:
         self.ask("clock", "PUT", {"speed": speed})
 
+    def set(self, **settings: Any) -> None:
+        """Set tunables, such as `armBuckets`."""
+        self.ask("settings", "PUT", settings)
+
 
 class Operator(Program):
     """The operator, as in a pod."""
@@ -139,12 +161,6 @@ class Operator(Program):
     def kubernetes_writes(self) -> Counter[str]:
         """Return how often it wrote what, since its start."""
         return Counter({what: int(float(number)) for what, number in _KUBERNETES_WRITE.findall(self._ask("metrics"))})
-
-    def resident_mib(self) -> float:
-        text = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"^VmRSS:\s+(\d+) kB$", text, re.MULTILINE)
-        assert found is not None
-        return int(found[1]) / 1024
 
     def _is_ready(self) -> bool:
         self.check()
