@@ -1,14 +1,15 @@
-"""The command line: `hpc-operator run`, `crds`, `try` and `version`."""
+"""The command line: `hpc-operator run`, `plan`, `crds`, `try` and `version`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +30,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="hpc-operator", description="Keeps HPC environments on Azure in the state their owners wrote down."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run the operator against the current cluster")
     run.set_defaults(run=_run)
+
+    plan = commands.add_parser(
+        "plan",
+        help="print what applying manifests would do",
+        description="Asks Azure what applying manifests would do, and prints it as status.plan would show it. Writes "
+        "nothing and needs no cluster. HPC_SUBSCRIPTION_ID and HPC_ARM_ENDPOINT say where, as for run.",
+        epilog="Exit code: 0 nothing to do, 2 changes, 3 something is blocked or waits for approval, 1 an error.",
+    )
+    plan.add_argument(
+        "-f",
+        "--filename",
+        action="append",
+        required=True,
+        help="a file, a folder, or - for standard input; may be repeated",
+    )
+    plan.add_argument("-n", "--namespace", default="default", help="namespace of what names none (%(default)s)")
+    plan.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(%(default)s)")
+    plan.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="(%(default)s)")
+    plan.set_defaults(run=_plan)
 
     crds = commands.add_parser("crds", help="print the CRDs, or write or check them and their reference")
     where = crds.add_mutually_exclusive_group()
@@ -55,9 +75,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends with 1 on a command line that is wrong: of `plan`, 2 says that there are changes."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: error: {message}\n")
+
+
 def _version(_: argparse.Namespace) -> int:
     print(version("azure-hpc-operator"))
     return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from hpc_operator import preview  # noqa: PLC0415 - `run` must not pay for it
+
+    auto = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    color = options.color == "always" or (options.color == "auto" and auto)
+    return preview.run(options.filename, namespace=options.namespace, output=options.output, color=color)
 
 
 def _crds(options: argparse.Namespace) -> int:
