@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
+from weakref import WeakValueDictionary
 
-from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome, is_final, provisioning_state
+from hpc_operator.arm import CALLER, AzureError, ErrorClass, Handle, Outcome, is_final, provisioning_state
 from hpc_operator.azure.errors import LONG_RUNNING, azure_error
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 60.0
 """Seconds after a question that got no useful answer; doubled each time."""
 
 CONCURRENCY = 32
-"""Questions that are under way at the same time. At 0.2 s each that is 160 a second, far above what ARM lets us ask."""
+"""Questions of one caller that are under way or wait for their turn at the same time, so that its other reads are not
+behind all of them. At 0.2 s each that is 160 a second, far above what ARM lets us ask."""
 
 REPLICATION = 120.0
 """Seconds for which a 404 on a resource that was just written means "not visible yet": ARM's data has to travel between
@@ -76,6 +78,8 @@ class _Following:
 
     handle: Handle
     done: Callable[[Outcome], None]
+    caller: str
+    free: asyncio.Semaphore
     url: str
     said: float | None
     """Seconds between two questions for the resource itself, as Azure said at the start: its answers say nothing."""
@@ -125,7 +129,8 @@ class Operations:
         self._heap: list[_Due] = []
         self._numbers = itertools.count()
         self._wake = asyncio.Event()
-        self._free = asyncio.Semaphore(CONCURRENCY)
+        # Kept as long as something of that caller is followed.
+        self._free: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._loop: asyncio.Task[None] | None = None
         self._questions: set[asyncio.Task[None]] = set()
 
@@ -134,12 +139,17 @@ class Operations:
         return len(self._followed)
 
     def follow(self, handle: Handle, done: Callable[[Outcome], None], first: float | None = None) -> None:
-        """Follow an operation; see `arm.Azure.follow`. Following it again replaces `done`."""
+        """Follow an operation; see `arm.Azure.follow`. Following it again replaces `done`.
+
+        Whoever follows it first asks for it: `arm.CALLER`.
+        """
         key = _key(handle)
         if key in self._followed:
             self._followed[key].done = done
             return
-        following = self._followed[key] = _Following(handle, done, handle.url, first or None)
+        caller = CALLER.get()
+        free = self._free.setdefault(caller, asyncio.Semaphore(CONCURRENCY))
+        following = self._followed[key] = _Following(handle, done, caller, free, handle.url, first or None)
         self._schedule(following, self._usual(following) if first is None else first)
         if self._loop is None:
             self._loop = asyncio.get_running_loop().create_task(self._run(), name="operations")
@@ -178,18 +188,15 @@ class Operations:
             following = heapq.heappop(self._heap).following
             if not self._is_followed(following):
                 continue
-            await self._free.acquire()
             question = asyncio.create_task(self._question(following))
             self._questions.add(question)
-            question.add_done_callback(self._answered)
-
-    def _answered(self, question: asyncio.Task[None]) -> None:
-        self._questions.discard(question)
-        self._free.release()
+            question.add_done_callback(self._questions.discard)
 
     async def _question(self, following: _Following) -> None:
+        CALLER.set(following.caller)
         try:
-            seconds = await self._next(following)
+            async with following.free:
+                seconds = await self._next(following)
         except _EndedError as ended:
             self._finish(following, ended.error)
             return

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Literal
 
-from hpc_operator.arm import AzureError, ErrorClass
+from hpc_operator.arm import CALLER, AzureError, ErrorClass
+from hpc_operator.azure.bucket import Bucket, Limit
 
 Kind = Literal["read", "write", "delete"]
 
@@ -24,16 +23,10 @@ SHARE = 0.8
 MAX_WAIT = 30.0
 """Seconds that a request may wait for its turn; a longer wait is refused: then the engine's queue waits."""
 
+_GRACE = 0.5  # seconds: a turn that was due at the last moment is not lost to the timer
+
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/?]+)", re.IGNORECASE)
 _NAMESPACE = re.compile(r"/providers/([^/?]+)", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A bucket: how many requests at once, and how many come back per second."""
-
-    burst: float
-    per_second: float
 
 
 LIMITS: Mapping[Kind, Limit] = {
@@ -61,50 +54,17 @@ def kind_of(method: str, url: str) -> Kind:
     return "delete" if method == "DELETE" else "write"
 
 
-class Bucket:
-    """A token bucket that hands out turns in the order of asking: it may owe tokens, and tells how long to wait."""
-
-    def __init__(self, limit: Limit) -> None:
-        self._limit = limit
-        self._tokens = limit.burst
-        self._since = -math.inf
-
-    def wait(self, now: float) -> float:
-        """Return the seconds until a turn taken now would come."""
-        if now > self._since:
-            if self._since > -math.inf:
-                earned = (now - self._since) * self._limit.per_second
-                self._tokens = min(self._limit.burst, self._tokens + earned)
-            self._since = now
-        return max(0.0, self._since - now + (1 - min(self._tokens, 1.0)) / self._limit.per_second)
-
-    def take(self) -> None:
-        """Take a turn."""
-        self._tokens -= 1
-
-    def pause(self, until: float) -> None:
-        """Hand out no turn before that moment, and start empty then."""
-        if until > self._since:
-            self._since = until
-            self._tokens = min(self._tokens, 1.0)
-
-
 class Throttle:
-    """The buckets of all subscriptions.
+    """The buckets of all subscriptions, shared fairly between callers (`arm.CALLER`).
 
     Parameters
     ----------
     limits
         By kind of request.
-    monotonic
-        Source of seconds.
     """
 
-    def __init__(
-        self, limits: Mapping[Kind, Limit] = LIMITS, *, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, limits: Mapping[Kind, Limit] = LIMITS) -> None:
         self._limits = limits
-        self._monotonic = monotonic
         self._buckets: dict[tuple[str, str, Kind], Bucket] = {}
 
     async def turn(self, method: str, url: str) -> None:
@@ -113,35 +73,20 @@ class Throttle:
         Raises
         ------
         AzureError
-            Transient, with `retry_after`, if the turn is more than `MAX_WAIT` seconds away.
+            Transient, with `retry_after`, if this caller's turn is more than `MAX_WAIT` seconds away, or did not come
+            within these because others came and share.
         """
-        wait = self.reserve(method, url)
-        if wait > 0:
-            await asyncio.sleep(wait)
-
-    def reserve(self, method: str, url: str) -> float:
-        """Take a turn and return the seconds until it comes.
-
-        Raises
-        ------
-        AzureError
-            As `turn`; no turn is taken then.
-        """
-        kind, subscription, now = kind_of(method, url), _found(_SUBSCRIPTION, url), self._monotonic()
-        namespace = _found(_NAMESPACE, url)
-        buckets = [self._bucket(subscription, "", kind)]
-        # Most providers have a bucket of their own only after they refused something.
-        if namespace and ((subscription, namespace, kind) in self._buckets or (namespace, kind) in PROVIDER_LIMITS):
-            buckets.append(self._bucket(subscription, namespace, kind))
-        wait = max(bucket.wait(now) for bucket in buckets)
+        kind, caller = kind_of(method, url), CALLER.get()
+        buckets = self._buckets_of(_found(_SUBSCRIPTION, url), _found(_NAMESPACE, url), kind)
+        wait = max(bucket.wait(caller) for bucket in buckets)
         if wait > MAX_WAIT:
-            msg = f"Azure's limit for {kind} requests is used up; the next one is free in {wait:.0f} seconds."
-            raise AzureError(
-                msg, code="TooManyRequests", status=0, error_class=ErrorClass.TRANSIENT, retry_after=math.ceil(wait)
-            )
-        for bucket in buckets:
-            bucket.take()
-        return wait
+            raise _refusal(kind, wait)
+        try:
+            async with asyncio.timeout(MAX_WAIT + _GRACE):
+                for bucket in buckets:
+                    await bucket.turn(caller)
+        except TimeoutError:
+            raise _refusal(kind, max(bucket.next() for bucket in buckets)) from None
 
     def pause(self, method: str, url: str, code: str, seconds: float) -> None:
         """Stop asking for a while because Azure said so.
@@ -151,13 +96,34 @@ class Throttle:
         """
         whole = re.fullmatch(r"(Subscription|Tenant)\w*Throttled", code) is not None
         namespace = "" if whole else _found(_NAMESPACE, url)
-        self._bucket(_found(_SUBSCRIPTION, url), namespace, kind_of(method, url)).pause(self._monotonic() + seconds)
+        self._bucket(_found(_SUBSCRIPTION, url), namespace, kind_of(method, url)).pause(seconds)
+
+    def _buckets_of(self, subscription: str, namespace: str, kind: Kind) -> list[Bucket]:
+        """Return what a request takes from, the provider's bucket before the subscription's.
+
+        Most providers have a bucket only after they refused something.
+        """
+        buckets = [self._bucket(subscription, "", kind)]
+        if namespace and ((subscription, namespace, kind) in self._buckets or (namespace, kind) in PROVIDER_LIMITS):
+            buckets.insert(0, self._bucket(subscription, namespace, kind))
+        return buckets
 
     def _bucket(self, subscription: str, namespace: str, kind: Kind) -> Bucket:
         key = (subscription, namespace, kind)
         if key not in self._buckets:
             self._buckets[key] = Bucket(PROVIDER_LIMITS.get((namespace, kind), self._limits[kind]))
         return self._buckets[key]
+
+
+def _refusal(kind: Kind, wait: float) -> AzureError:
+    msg = f"Azure's limit for {kind} requests is used up; the next one is free in {wait:.0f} seconds."
+    return AzureError(
+        msg,
+        code="TooManyRequests",
+        status=0,
+        error_class=ErrorClass.TRANSIENT,
+        retry_after=max(1, math.ceil(wait)),
+    )
 
 
 def _found(pattern: re.Pattern[str], url: str) -> str:

@@ -147,4 +147,4 @@ async def test_a_429_stops_queries_and_nothing_else(graph, client):
         assert (refused.value.code, refused.value.error_class) == (code, ErrorClass.TRANSIENT)
         assert refused.value.retry_after == pytest.approx(60, abs=1)
     assert len(graph.queries) == 1
-    assert client._throttle.reserve("GET", group_id("one")) == 0
+    await client._throttle.turn("GET", group_id("one"))

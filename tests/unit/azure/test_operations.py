@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome, is_final, provisioning_state
+from hpc_operator.arm import CALLER, AzureError, ErrorClass, Handle, Outcome, is_final, provisioning_state
 from hpc_operator.azure.errors import azure_error
 from hpc_operator.azure.operations import Answer, Operations, retry_after
 
@@ -283,6 +283,27 @@ async def test_thousands_are_followed_with_few_questions_at_a_time():
     assert len(asyncio.all_tasks()) <= 3
     await asyncio.wait_for(empty.wait(), 30)
     assert 1 < most <= 32
+    await operations.close()
+
+
+async def test_everybody_asks_in_the_own_name_and_not_behind_others():
+    waiting, asked = asyncio.Event(), []
+
+    async def ask(url):
+        asked.append(CALLER.get())
+        if CALLER.get() == "huge":
+            await waiting.wait()
+        return document("Succeeded")
+
+    operations, ended = poller(ask), asyncio.get_running_loop().create_future()
+    CALLER.set("huge")
+    for number in range(100):
+        operations.follow(Handle(f"{VM}{number}", "PUT", URL, NOW), lambda _: None, 0)
+    CALLER.set("small")
+    operations.follow(Handle(VM, "PUT", URL, NOW), ended.set_result, 0)
+    CALLER.set("")
+    await asyncio.wait_for(ended, 5)
+    assert (asked.count("huge"), asked.count("small")) == (32, 1)
     await operations.close()
 
 
