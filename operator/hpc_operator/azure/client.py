@@ -58,6 +58,9 @@ class AzureClient:
         The request limits.
     poll_interval
         Seconds between two questions for an operation where Azure does not say.
+    fence
+        Asked right before a write is sent, after all waiting for its turn: where it says no, the write is not sent and
+        ends in an `AzureError` with the code `NotLeading`. Reads go on.
 
     Raises
     ------
@@ -73,6 +76,7 @@ class AzureClient:
         *,
         throttle: Throttle | None = None,
         poll_interval: float = operations.DEFAULT_INTERVAL,
+        fence: Callable[[], bool] | None = None,
     ) -> None:
         self.requests: Counter[tuple[str, str]] = Counter()
         """Requests by (read, write, delete or poll) and (2xx, 3xx, 4xx, 429, 5xx, or none where no answer came)."""
@@ -81,7 +85,7 @@ class AzureClient:
         self._credential: AsyncTokenCredential = credential or _default_credential()
         self._owns_credential = credential is None
         self._throttle = throttle or Throttle()
-        self._pipeline = pipeline(self._endpoint, self._credential, self._throttle, self.requests)
+        self._pipeline = pipeline(self._endpoint, self._credential, self._throttle, self.requests, fence)
         self._clients: dict[tuple[table.Sdk, str], Any] = {}
         self._registered: set[tuple[str, str]] = set()
         self._operations = Operations(

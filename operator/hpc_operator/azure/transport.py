@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -164,8 +165,29 @@ class _Gate(policies.AsyncHTTPPolicy[Any, Any]):
         return response
 
 
+class _Fence(policies.AsyncHTTPPolicy[Any, Any]):
+    """Sends no write that is not allowed any more: the last word, after waiting for a turn and for a token."""
+
+    def __init__(self, may_write: Callable[[], bool]) -> None:
+        super().__init__()
+        self._may_write = may_write
+
+    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        method, url = request.http_request.method, request.http_request.url
+        if kind_of(method, url) != "read" and not self._may_write():
+            msg = (
+                f"{method} {urlsplit(url).path} was not sent: this process does not lead any more, another one goes on."
+            )
+            raise AzureError(msg, code="NotLeading", status=0, error_class=ErrorClass.TRANSIENT)
+        return await self.next.send(request)
+
+
 def pipeline(
-    endpoint: Endpoint, credential: AsyncTokenCredential, throttle: Throttle, requests: Counter[tuple[str, str]]
+    endpoint: Endpoint,
+    credential: AsyncTokenCredential,
+    throttle: Throttle,
+    requests: Counter[tuple[str, str]],
+    fence: Callable[[], bool] | None,
 ) -> AsyncPipeline[Any, Any]:
     """Return the pipeline for all clients, which ends every request with `Answered`; the caller opens and closes it."""
     authentication = _LoopbackAuthentication if endpoint.plain else AsyncARMChallengeAuthenticationPolicy
@@ -181,5 +203,6 @@ def pipeline(
             _PastTheModels(),
             _Gate(endpoint, throttle, requests),
             authentication(credential, endpoint.scope),
+            *([_Fence(fence)] if fence else []),
         ],
     )
