@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hpc_operator.azure import AzureClient
+from hpc_operator.azure.prices import PriceList
 from hpc_operator.azure.subscription import AzureSubscription
 from hpc_operator.blueprint import find_problems
 from hpc_operator.blueprint.names import CLAIM_TAG, ENVIRONMENT_TAG, Site
@@ -41,7 +42,7 @@ async def _look(snapshot: Snapshot, azure: AzureClient, settings: Settings) -> O
     known = replace(snapshot, environment=environment.model_copy(update={"metadata": metadata}))
     reconciler = Reconciler(
         azure,
-        AzureSubscription(azure),
+        AzureSubscription(azure, PriceList(settings.prices_url)),
         ManifestCluster([known]),
         subscription_id=settings.subscription_id,
         holder=holder,
