@@ -193,14 +193,17 @@ def _without_error(status: int, text: str, retry_after: float | None) -> AzureEr
 
 
 def _decide(status: int, faults: list[_Fault]) -> tuple[_Fault, Rule | None]:
-    """Return the error that tells most, and its row."""
+    """Return the error that tells most, and its row: what a size or a quota lacks tells more than what is around it."""
     candidates = [fault for fault in faults if fault.code.lower() not in _WRAPPERS] or faults
-    if status not in STATUSES:
-        for fault in candidates:
-            for rule in RULES:
-                if rule.matches(status, fault.code, fault.message):
-                    return fault, rule
-    return candidates[0], None
+    if status in STATUSES:
+        return candidates[0], None
+    known = [(fault, rule) for fault in candidates if (rule := _rule(status, fault)) is not None]
+    lacking = [(fault, rule) for fault, rule in known if rule.error_class in (_C, _Q)]
+    return next(iter([*lacking, *known]), (candidates[0], None))
+
+
+def _rule(status: int, fault: _Fault) -> Rule | None:
+    return next((rule for rule in RULES if rule.matches(status, fault.code, fault.message)), None)
 
 
 def _by_status(status: int) -> ErrorClass:

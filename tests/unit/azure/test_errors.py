@@ -28,6 +28,8 @@ CATALOGUE = [
     (403, "AuthorizationFailed", "", PERMANENT),
     (403, "LinkedAuthorizationFailed", "", PERMANENT),
     (409, "MissingSubscriptionRegistration", "", TRANSIENT),
+    (409, "InvalidSubscriptionRegistrationState", "", TRANSIENT),
+    (409, "MissingRegistrationForLocation", "", PERMANENT),
     (400, "NoRegisteredProviderFound", "", PERMANENT),
     (409, "AnotherOperationInProgress", "", TRANSIENT),
     (0, "AnotherOperationInProgress", "", TRANSIENT),
@@ -39,6 +41,8 @@ CATALOGUE = [
     (400, "InUseNetworkSecurityGroupCannotBeDeleted", "", ORDERING),
     (400, "InUseNatGatewayCannotBeDeleted", "", ORDERING),
     (400, "NatGatewayInUseBySubnet", "", ORDERING),
+    (400, "InUseRouteTableCannotBeDeleted", "", ORDERING),
+    (0, "ReferencedResourceNotProvisioned", "", TRANSIENT),
     (400, "PublicIPAddressCannotBeDeleted", "", ORDERING),
     (400, "NicInUse", "", ORDERING),
     (409, "ResourceGroupDeletionBlocked", "", ORDERING),
@@ -47,12 +51,16 @@ CATALOGUE = [
     (400, "PropertyChangeNotAllowed", "", PERMANENT),
     (409, "SkuNotAvailable", "", CAPACITY),
     (400, "SkuNotAvailable", "", CAPACITY),
+    (0, "SkuNotAvailable", "", CAPACITY),
+    (409, "AllocationFailed", "", CAPACITY),
     (0, "AllocationFailed", "", CAPACITY),
     (0, "ZonalAllocationFailed", "", CAPACITY),
     (0, "OverconstrainedAllocationRequest", "", CAPACITY),
     (0, "OverconstrainedZonalAllocationRequest", "", CAPACITY),
     (409, "OperationNotAllowed", EXCEEDING_QUOTA, QUOTA),
     (409, "QuotaExceeded", EXCEEDING_QUOTA, QUOTA),
+    (409, "QuotaExceeded", "", QUOTA),
+    (0, "QuotaExceeded", "", QUOTA),
     (0, "OperationNotAllowed", EXCEEDING_QUOTA, QUOTA),
     (429, "OperationNotAllowed", TOO_MANY, TRANSIENT),
     (409, "OperationNotAllowed", "Disk d is attached to VM /subscriptions/s/vm.", ORDERING),
@@ -74,6 +82,8 @@ CATALOGUE = [
     (409, "StorageAccountAlreadyTaken", "", PERMANENT),
     (403, "RequestDisallowedByPolicy", "", PERMANENT),
     (400, "SubnetIsFull", "", PERMANENT),
+    (400, "PrivateIPAddressNotInSubnet", "", PERMANENT),
+    (400, "SubnetsNotInSameVnet", "", PERMANENT),
     (500, "InternalServerError", "", TRANSIENT),
     (504, "ServerTimeout", "", TRANSIENT),
     (401, "InvalidAuthenticationToken", "", CREDENTIALS),
@@ -121,6 +131,26 @@ def test_looks_into_wrappers(body):
     error = azure_error(409, body)
     assert (error.code, error.error_class) == ("OverconstrainedAllocationRequest", CAPACITY)
     assert error.message == "Too restrictive."
+
+
+@pytest.mark.parametrize("outer", ["QuotaExceeded", "OperationNotAllowed", "Conflict", "ResourceOperationFailure"])
+@pytest.mark.parametrize(
+    ("inner", "message"), [("OperationNotAllowed", EXCEEDING_QUOTA), ("QuotaExceeded", "Too much.")]
+)
+@pytest.mark.parametrize("status", [409, LONG_RUNNING])
+def test_a_quota_is_found_whatever_is_around_it(status, outer, inner, message):
+    details = [{"code": inner, "message": message}]
+    error = azure_error(status, {"error": {"code": outer, "message": "It failed.", "details": details}})
+    assert error.error_class is QUOTA
+    assert message in error.message
+
+
+def test_a_lack_of_capacity_is_found_whatever_is_around_it():
+    details = [{"code": "ZonalAllocationFailed", "message": "No room in this zone."}]
+    error = azure_error(LONG_RUNNING, {"error": {"code": "Conflict", "message": "It failed.", "details": details}})
+    assert (error.code, error.error_class, error.message) == (
+        "ZonalAllocationFailed", CAPACITY, "No room in this zone."
+    )  # fmt: skip
 
 
 def test_an_outer_code_that_is_known_counts_and_the_details_are_told():
