@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from hpc_operator.graph import ArmId, references
+from hpc_operator.graph import ArmId, lineage, references
 from hpc_operator.preflight.findings import Check, Finding
 from hpc_operator.preflight.surroundings import Surroundings
 from hpc_operator.subscription import Permissions
@@ -30,6 +30,7 @@ _LINKS: Final = {
     "microsoft.managedidentity/userassignedidentities": (
         "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"
     ),
+    "microsoft.operationalinsights/workspaces": "Microsoft.OperationalInsights/workspaces/sharedKeys/action",
     # Only private endpoints name storage accounts: their connection has to be approved.
     "microsoft.storage/storageaccounts": "Microsoft.Storage/storageAccounts/privateEndpointConnectionsApproval/action",
 }
@@ -48,7 +49,8 @@ Needs = Mapping[str, Mapping[str, frozenset[str]]]
 def needed(site: Surroundings) -> Needs:
     """Return what we have to be allowed to do, and where.
 
-    The scope is the resource group where it exists, else the subscription; for what somebody else owns the resource.
+    The scope is the resource group where it exists, else the subscription; for what somebody else owns and its parts
+    the resource.
     """
     needs = _Needs(site)
     for resource in site.resources:
@@ -57,7 +59,7 @@ def needed(site: Surroundings) -> Needs:
         needs.add_own(nodes.node_id("node"), nodes.node_type, nodes.scale_set_id, nodes.body, deletes=True)
     for resource in site.blueprint.graph:
         if resource.referenced:
-            needs.add(resource.id, f"{resource.type}/read")
+            needs.add(resource.id, f"{_prefix(resource.type)}/read")
     return needs.found
 
 
@@ -71,7 +73,7 @@ class _Needs:
 
     def add_own(self, resource_id: str, resource_type: str, blocked: str, body: Any, *, deletes: bool) -> None:
         """Note what a resource of ours needs: itself, and what its body names."""
-        prefix = _GROUP_ACTIONS if resource_type == _GROUPS else resource_type
+        prefix = _prefix(resource_type)
         self.add(resource_id, f"{prefix}/read")
         self.add(resource_id, f"{prefix}/write", blocked)
         if deletes:
@@ -88,15 +90,21 @@ class _Needs:
         actions[action] = actions.get(action, frozenset()) | {item.lower() for item in blocked}
 
     def _scope(self, resource_id: str) -> str:
-        resource = self._site.blueprint.graph.get(resource_id)
-        if resource is not None and resource.referenced:
-            return resource.id
+        for whole in lineage(resource_id):
+            resource = self._site.blueprint.graph.get(whole)
+            if resource is not None and resource.referenced:
+                return resource.id
         _, _, subscription, _, group, *_ = resource_id.split("/")
         group_id = f"/subscriptions/{subscription}/resourceGroups/{group}"
         ours = self._site.blueprint.resource_group_id
-        # Other groups hold what was adopted, so that they exist.
+        # Other groups hold what is there already, so that they are too.
         exists = group_id.lower() != ours.lower() or self._site.shown(ours) is not None
         return group_id if exists else f"/subscriptions/{subscription}"
+
+
+def _prefix(resource_type: str) -> str:
+    """Return what the actions of a type begin with."""
+    return _GROUP_ACTIONS if resource_type == _GROUPS else resource_type
 
 
 def _link(resource_type: str, target_id: str) -> str | None:

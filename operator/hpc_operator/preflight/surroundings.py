@@ -66,10 +66,10 @@ class Machine:
         return str(self.body["properties"].get("priority", "Regular"))
 
     @property
-    def urn(self) -> str:
-        """The image as `publisher:offer:sku:version`."""
+    def urn(self) -> str | None:
+        """The image of the marketplace as `publisher:offer:sku:version`, None where it is of a gallery."""
         image = self.body["properties"]["storageProfile"]["imageReference"]
-        return ":".join(str(image[key]) for key in ("publisher", "offer", "sku", "version"))
+        return None if "id" in image else ":".join(image[key] for key in ("publisher", "offer", "sku", "version"))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def test_an_image_that_the_region_does_not_have():
     assert list(images.check(site, {URN: Image(exists=True)})) == []
     (finding,) = images.check(site, {URN: Image(exists=False)})
     assert finding.message == (
-        f"Partition climate-hpc is made from image {URN}, which westeurope does not have: write another image.urn"
+        f"Partition climate-hpc is made from image {URN}, which westeurope does not have: write another image"
     )
     assert finding.blocks == {site.node_sets[0].scale_set_id.lower()}
 
@@ -50,6 +50,19 @@ def test_terms_that_nobody_can_tell_of_are_no_finding():
         assert list(images.check(alma(), {ALMA: Image(exists=True, plan=PLAN, terms_accepted=accepted)})) == []
 
 
-def test_a_plan_that_machines_do_not_order():
+def test_machines_have_to_order_the_plan_that_the_image_has():
     (finding,) = images.check(surroundings(), {URN: Image(exists=True, plan=PLAN, terms_accepted=True)})
-    assert finding.reason == "ImagePlanUnknown"
+    assert (finding.reason, bool(finding.blocks)) == ("ImagePlanMismatch", True)
+    assert "which is sold by almalinux/almalinux-hpc/8_7-hpc-gen2, and the operator orders another" in finding.message
+    (finding,) = images.check(alma(), {ALMA: Image(exists=True)})
+    assert (finding.reason, "which is sold by no plan" in finding.message) == ("ImagePlanMismatch", True)
+    shouted = tuple(map(str.upper, PLAN))
+    assert list(images.check(alma(), {ALMA: Image(exists=True, plan=shouted, terms_accepted=True)})) == []
+
+
+def test_an_image_of_a_gallery_is_a_resource_and_not_asked_for():
+    site = surroundings()
+    (nodes,) = site.node_sets
+    nodes.body["properties"]["storageProfile"]["imageReference"] = {"id": "/gallery/image"}
+    assert URN not in images.needed(site)
+    assert list(images.check(site, {})) == []

@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hpc_operator.graph import Graph, Ref, Resource, Step
 from hpc_operator.preflight import names, providers, rights
 from hpc_operator.subscription import Permissions
 
@@ -126,6 +128,37 @@ def test_managed_identity_operator_may_assign():
         )
     )
     assert check(surroundings(), given) == []
+
+
+def test_parts_of_what_somebody_else_owns_are_asked_for_there():
+    site = surroundings()
+    shared = f"{SUBSCRIPTION}/resourceGroups/shared"
+    account, pool = f"{shared}/providers/Microsoft.NetApp/netAppAccounts/theirs", "capacityPools/ours"
+    workspace = f"{shared}/providers/Microsoft.OperationalInsights/workspaces/logs"
+    common = {"step": Step.STORAGE, "owner": site.owner}
+    graph = Graph(
+        [
+            Resource(shared, **common, referenced=True),
+            Resource(account, **common, referenced=True),
+            Resource(f"{account}/{pool}", **common),
+            Resource(workspace, **common, referenced=True),
+            Resource(f"{GROUP}/providers/Microsoft.Network/x/y/providers/Microsoft.Insights/diagnosticSettings/z",
+                     **common, body={"properties": {"workspaceId": Ref(workspace)}}),
+        ]
+    )  # fmt: skip
+    site = replace(site, blueprint=replace(site.blueprint, graph=graph, node_sets=()))
+    actions = {scope: sorted(item.partition("/")[2] for item in found) for scope, found in rights.needed(site).items()}
+    assert actions == {
+        shared: ["subscriptions/resourceGroups/read"],
+        account: [
+            "netAppAccounts/capacityPools/delete",
+            "netAppAccounts/capacityPools/read",
+            "netAppAccounts/capacityPools/write",
+            "netAppAccounts/read",
+        ],
+        workspace: ["workspaces/read", "workspaces/sharedKeys/action"],
+        SUBSCRIPTION: ["diagnosticSettings/delete", "diagnosticSettings/read", "diagnosticSettings/write"],
+    }
 
 
 # --- Registrations
