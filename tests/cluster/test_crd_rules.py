@@ -87,6 +87,22 @@ def attached_lustre(there: str) -> Patch:
     return {"spec": {**lustre(250, "8Ti")["spec"], "attach": there}}
 
 
+def adoption(name: str, says: str, good: list[str], bad: list[str]) -> Case:
+    """Return the case of a rule on a field of an entry of `spec.adopt`."""
+    whole = {"resource": "Microsoft.Network/virtualNetworks/vnet", "id": subnet("compute")}
+    patches = ([at("spec.adopt", [{**whole, name: value}]) for value in values] for values in (good, bad))
+    return Case(ENV, f"spec.adopt[].{name}", says, *patches)
+
+
+def window(name: str, says: str, good: list[str], bad: list[str]) -> Case:
+    """Return the case of a rule on a field of a maintenance window."""
+    whole = {"schedule": "0 22 * * SAT"}
+    patches = (
+        [at("spec.policy.maintenanceWindows", [{**whole, name: value}]) for value in values] for values in (good, bad)
+    )
+    return Case(ENV, f"spec.policy.maintenanceWindows[].{name}", says, *patches)
+
+
 ENV, TIER, PART = "HPCEnvironment", "StorageTier", "ComputePartition"
 RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC7 admin@example.org"
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJc0"
@@ -112,6 +128,8 @@ BAD_SURGES = [-1, 1001, "25", "-5%", "101%", "2.5%", "half", ""]
 _OLD = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/old/providers"
 VOLUME = f"{_OLD}/Microsoft.NetApp/netAppAccounts/netapp/capacityPools/home/volumes/home"
 LUSTRE = f"{_OLD}/Microsoft.StorageCache/amlFilesystems/scratch"
+NESTED = "Microsoft.Network/virtualNetworks/vnet/subnets/compute"
+BAD_ARM_IDS = ["vnet", f"{_OLD}/Microsoft.Network", f"{_OLD}/Microsoft.Network/virtualNetworks", _OLD, f"x{VOLUME}", ""]
 SURGES = [1, 1000, "1%", "100%"]
 
 CASES = [
@@ -365,6 +383,51 @@ CASES = [
             "",
         ],
     ),
+    field(
+        ENV,
+        "spec.resourceGroup",
+        "resourceGroup must be a name of a resource group",
+        ["rg-hpc_climate.prod(1)", "1", "(a)"],
+        ["climate.", "my group", "a/b", "gr\u00fcn", "a\n", ""],
+    ),
+    Case(ENV, "spec.resourceGroup", "resourceGroup may not change", [{}], [at("spec.resourceGroup", "rg")], before={}),
+    field(ENV, "spec.resourceGroup", "resourceGroup may not change", ["rg"], ["other", GONE], before="rg"),
+    adoption(
+        "resource",
+        "resource must be a type and names",
+        ["Microsoft.Network/virtualNetworks/vnet", NESTED],
+        [
+            "vnet",
+            "Microsoft.Network",
+            "Microsoft.Network/virtualNetworks",
+            f"{_OLD}/Microsoft.Network/virtualNetworks/v",
+            "Microsoft.Network/virtualNetworks/my vnet",
+            "",
+        ],
+    ),
+    adoption("id", "id must be the ARM id of a resource", [VOLUME, subnet("compute")], BAD_ARM_IDS),
+    window(
+        "schedule",
+        "schedule must be five cron fields",
+        ["0 22 * * SAT", "*/15 0-6 1,15 JAN-MAR 6#1", "0 0 L * *"],
+        [
+            "0 22 * *",
+            "0 22 * * SAT 2026",
+            "0  22 * * SAT",
+            " 0 22 * * SAT",
+            "@weekly",
+            "saturday at ten",
+            "0 22 * * ?",
+            "",
+        ],
+    ),
+    window("duration", "must be a duration", DURATIONS, BAD_DURATIONS),
+    window(
+        "timeZone",
+        "timeZone must be a name of the IANA time zone database",
+        ["Europe/Berlin", "Etc/GMT+1", "UTC", "America/Argentina/Buenos_Aires"],
+        ["+01:00", "Europe/", "Europe Berlin", "/Berlin", "a/b/c/d", ""],
+    ),
     # ------------------------------------------------------------------------------------------------- StorageTier
     Case(
         TIER, "", "metadata.name must have at most 48", [at("metadata.name", "a" * 48)], [at("metadata.name", "a" * 49)]
@@ -475,6 +538,18 @@ CASES = [
         before="4Ti",
     ),
     field(TIER, "spec.netAppFiles.protocol", "protocol may not change", ["NFSv4.1"], ["NFSv3", GONE], before="NFSv4.1"),
+    Case(
+        TIER,
+        "spec.attach",
+        "attach must be the ARM id of a NetApp volume or a Managed Lustre",
+        [at("spec.attach", VOLUME), attached_lustre(LUSTRE)],
+        [
+            at("spec.attach", value)
+            for value in (*BAD_ARM_IDS, VOLUME.rpartition("/volumes")[0], VOLUME + "/", subnet("x"))
+        ],
+    ),
+    Case(TIER, "spec.attach", "attach may not change", [{}], [at("spec.attach", VOLUME)], before={}),
+    field(TIER, "spec.attach", "attach may not change", [VOLUME], [VOLUME + "2", GONE], before=VOLUME),
     *(
         Case(
             TIER,

@@ -24,6 +24,8 @@ _BOLD, _DIM, _YELLOW = "1", "2", "33"
 _DETAIL: Final = " " * 6
 _WIDEST_NAME: Final = 56
 """Names are padded to the longest one up to here, in characters; one that is longer stands out."""
+_ASIDE: Final = 60
+"""Characters of a reason that still stand beside the name."""
 _LONG: Final = 110
 """Characters of a field that still stand on one line."""
 
@@ -72,7 +74,7 @@ def _problems(problems: Iterable[Problem], paint: _Paint) -> Iterator[list[str]]
 
 
 def _changes(changes: Sequence[PlannedChange], paint: _Paint) -> Iterator[list[str]]:
-    """Yield a block of lines for each change that has more to say than why, and one for all those between two."""
+    """Yield a block of lines for each change that has much to say, and one for all those between two of them."""
     name_width = min(_WIDEST_NAME, max((len(change.name) for change in changes), default=0))
     owner_width = max((len(change.owner) for change in changes), default=0)
     short: list[str] = []
@@ -80,7 +82,8 @@ def _changes(changes: Sequence[PlannedChange], paint: _Paint) -> Iterator[list[s
         sign, color = _SIGNS[change.action]
         heading = f"  {paint(color, sign)} {_printable(change.name).ljust(name_width)}  "
         why = _printable(change.why)
-        if details := list(_details(change, paint)):
+        details = list(_details(change, paint))
+        if details or len(why) > _ASIDE:
             yield short
             short = []
             yield [heading + paint(_DIM, change.owner), *([_DETAIL + why] if why else []), *details]

@@ -5,6 +5,7 @@ import json
 
 from tests.component.reconcile.conftest import SUBSCRIPTION
 
+from hpc_operator.blueprint.names import ENVIRONMENT_TAG
 from hpc_operator.policy import specification_hash
 from hpc_operator.reconcile.ports import Key
 
@@ -85,7 +86,7 @@ async def test_what_waits_for_approval_is_for_somebody_to_decide(plan, world, ma
 
 async def test_what_belongs_to_somebody_else_is_blocked(plan, world):
     group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/hpc_climate"
-    await world.azure.put(group, {"location": "westeurope", "tags": {"azurehpc.io/environment": "lab/other"}})
+    await world.azure.put(group, {"location": "westeurope", "tags": {ENVIRONMENT_TAG: "lab/other"}})
     result = await plan()
     assert result.code == 3
     assert "  ! resourceGroups hpc_climate" in result.text
