@@ -1,0 +1,215 @@
+"""Lives after lives, until everything that can happen to a call has happened to every call of the undisturbed one."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from crashing.calls import AZURE, Call, Point
+from crashing.judge import Deviation, Judge
+from crashing.life import Life, live
+from crashing.processes import HarnessError
+from crashing.proxy import CUT, HANG, KILLS, LATE, LOST, UNSENT, WATCH_CUT
+from crashing.world import World
+
+LIVES = 45
+"""In about so many lives every point is met: a life with fewer kills judges each more sharply, and takes as long."""
+FRUITLESS = 3
+"""After so many lives in which nothing new was met, what is left is taken for not to be met."""
+
+READ_FAULTS = (LOST, CUT, "429", "503", HANG)
+WRITE_FAULTS = (UNSENT, LOST, CUT, "409", "412", "429", "500", "503", HANG)
+KUBERNETES_FAULTS = (UNSENT, LOST, "409", "429", "500", "503", HANG, WATCH_CUT)
+
+
+def kills_of(call: Call) -> tuple[str, ...]:
+    """Return the ways to kill the operator at a call."""
+    return KILLS
+
+
+def faults_of(call: Call) -> tuple[str, ...]:
+    """Return what can go wrong with a call while the operator lives on."""
+    if call.server == AZURE:
+        if not call.writes_to_azure:
+            return READ_FAULTS
+        return (*WRITE_FAULTS, LATE) if call.status in {201, 202} else WRITE_FAULTS
+    if call.name.startswith(("STATUS", "FINALIZER")):
+        return KUBERNETES_FAULTS
+    return (LOST, "503") if call.name.startswith("EVENT") else ()
+
+
+def points_of(calls: Iterable[Call], ways: Callable[[Call], tuple[str, ...]]) -> list[Point]:
+    """Return all points of the undisturbed life, in the order in which it comes to them."""
+    found = {Point(call.stage, call.name, way): None for call in calls for way in ways(call)}
+    return list(found)
+
+
+@dataclass
+class Script:
+    """Does to each call what has not been done to it yet, but not so much at once that nothing can be told apart.
+
+    Parameters
+    ----------
+    wanted
+        The points that are still to be met; those that are met are taken out.
+    gaps
+        By stage: how many writes of the operator lie between two disturbances at least.
+    """
+
+    wanted: dict[Point, None]
+    gaps: dict[str, int]
+    met: list[Point] = field(default_factory=list)
+    _stage: str = ""
+    _incarnation: int = 0
+    _progress: int = 0
+
+    def __call__(self, call: Call) -> str:
+        if call.stage != self._stage:
+            self._stage, self._progress = call.stage, 10**6  # a stage begins at rest
+        if call.is_progress:
+            self._progress += 1
+        if self._progress < self.gaps.get(call.stage, 0):
+            return ""
+        for point in self._points(call):
+            if point in self.wanted:
+                del self.wanted[point]
+                self.met.append(point)
+                self._progress = 0
+                return point.disturbance
+        return ""
+
+    def _points(self, call: Call) -> Iterable[Point]:
+        return (Point(call.stage, call.name, way) for way in (*kills_of(call), *faults_of_any(call)))
+
+
+def faults_of_any(call: Call) -> tuple[str, ...]:
+    """Return `faults_of` for a call that has not been answered yet."""
+    return (*faults_of(call), LATE) if call.writes_to_azure else faults_of(call)
+
+
+@dataclass
+class Figures:
+    """What a campaign comes to."""
+
+    points: int = 0
+    met: int = 0
+    unmet: list[str] = field(default_factory=list)
+    lives: int = 0
+    kills: int = 0
+    disturbances: Counter[str] = field(default_factory=Counter)
+    repeated: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    restarts: list[float] = field(default_factory=list)
+    calls: int = 0
+    seconds: float = 0.0
+    deviations: list[Deviation] = field(default_factory=list)
+
+    def add(self, other: Figures) -> None:
+        """Add those of another worker."""
+        for name in ("points", "met", "unmet", "lives", "kills", "refused", "restarts", "calls", "deviations"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.disturbances += other.disturbances
+        self.repeated += other.repeated
+        self.seconds = max(self.seconds, other.seconds)
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "restarts": round(statistics.median(self.restarts), 3) if self.restarts else None}
+
+
+class Campaign:
+    """The lives of one world.
+
+    Parameters
+    ----------
+    world
+        Where.
+    say
+        Takes a line about what is done.
+    """
+
+    def __init__(self, world: World, say: Callable[[str], None]) -> None:
+        self._world = world
+        self._say = say
+
+    async def learn(self) -> list[Call]:
+        """Live undisturbed, twice, and return the calls.
+
+        Raises
+        ------
+        HarnessError
+            If the second time is not as the first: then nothing can be judged.
+        """
+        first = await self._undisturbed("reference-1")
+        self.calls = list(self._world.calls)
+        self.judge = Judge(first, self.calls)
+        second = await self._undisturbed("reference-2")
+        verdict = self.judge.compare(second, self._world)
+        if verdict.deviations:
+            raise HarnessError("Two undisturbed lives differ:\n" + "\n".join(map(str, verdict.deviations)))
+        return self.calls
+
+    async def _undisturbed(self, name: str) -> Life:
+        life = await live(self._world, lambda _: "", name)
+        if life.stuck or self._world.complaints:
+            raise HarnessError(f"An undisturbed life failed: {life.stuck} {self._world.complaints}")
+        self._say(f"undisturbed: {life.seconds:.0f} s, {len(self._world.calls)} calls")
+        return life
+
+    async def run(self, points: Iterable[Point], *, lives: int = LIVES, at_most: int | None = None) -> Figures:
+        """Meet the points.
+
+        Parameters
+        ----------
+        points
+            What is to be met.
+        lives
+            In about so many lives.
+        at_most
+            End after so many lives, whatever is left.
+        """
+        began = time.monotonic()
+        wanted = dict.fromkeys(points)
+        figures = Figures(points=len(wanted))
+        gaps = self._gaps(wanted, lives)
+        self._world.after_kill = lambda kill: self.judge.inventory(self._world, kill)
+        fruitless = 0
+        while wanted and fruitless < FRUITLESS and figures.lives != at_most:
+            script = Script(wanted, gaps)
+            life = await live(self._world, script, f"life-{figures.lives + 1}")
+            self._count(figures, life, script)
+            fruitless = 0 if script.met else fruitless + 1
+            left = Counter(point.stage for point in wanted)
+            stages = ", ".join(f"{scene.stage} {scene.seconds:.1f} s" for scene in life.scenes)
+            self._say(
+                f"life {figures.lives}: {life.seconds:.0f} s ({stages}), {len(script.met)} points,"
+                f" {len(wanted)} left {dict(left)}, {len(figures.deviations)} deviations"
+            )
+        self._world.after_kill = None
+        figures.unmet = [str(point) for point in wanted]
+        figures.seconds = time.monotonic() - began
+        return figures
+
+    def _gaps(self, wanted: Iterable[Point], lives: int) -> dict[str, int]:
+        progress = Counter(call.stage for call in self.calls if call.is_progress)
+        counts = Counter(point.stage for point in wanted)
+        return {stage: max(1, progress[stage] // math.ceil(count / lives)) for stage, count in counts.items()}
+
+    def _count(self, figures: Figures, life: Life, script: Script) -> None:
+        world = self._world
+        verdict = self.judge.compare(life, world)
+        figures.lives += 1
+        figures.met += len(script.met)
+        figures.kills += len(world.kills)
+        figures.disturbances += Counter(point.disturbance for point in script.met)
+        figures.repeated += Counter(verdict.repeated)
+        figures.refused += verdict.refused
+        figures.restarts += [seconds for kill in world.kills for seconds in kill.restart_seconds]
+        figures.calls += len(world.calls)
+        figures.deviations += verdict.deviations
+        for deviation in verdict.deviations:
+            self._say(str(deviation))
