@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from hpc_operator.api import GROUP, KINDS, VERSION, ComputePartition, CustomResource, HPCEnvironment, StorageTier
+from hpc_operator.preview.rules import broken
 from hpc_operator.reconcile.ports import Key, Snapshot
 
 _MODELS: Final = {kind.__name__: kind for kind in KINDS}
@@ -137,7 +138,8 @@ class Manifests:
             self.errors += [f"{title}: {line}" for line in _sentences(error)]
             return
         known = resource.model_dump(mode="json", by_alias=True)
-        self.errors += [f"{title}: {line}" for line in _misread(document["spec"], known["spec"])]
+        wrong = [*_misread(document["spec"], known["spec"]), *broken(resource)]
+        self.errors += [f"{title}: {line}" for line in wrong]
         if "namespace" not in document["metadata"]:
             metadata = resource.metadata.model_copy(update={"namespace": self._namespace})
             resource = resource.model_copy(update={"metadata": metadata})
