@@ -18,6 +18,7 @@ import yaml
 
 from hpc_operator.api import KINDS
 from hpc_operator.crds.manifest import root_schema
+from hpc_operator.preview.manifests import Manifests
 
 from .conftest import Cluster
 
@@ -783,3 +784,25 @@ def test_rule(case: Case, crd_cluster: Cluster, namespace: str) -> None:
         assert sentence in refused.stderr, f"{patch} was refused for another reason"
         for jargon in ("should match", "evaluating rule", "no such", "failed rule"):
             assert jargon not in refused.stderr
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_plan_judges_as_the_api_server_does(case: Case, tmp_path: Path) -> None:
+    """`hpc-operator plan` reads manifests where there is no API server, and has to refuse what that would refuse."""
+    if case.before is not None:
+        pytest.skip("a rule about an edit, and a manifest has nothing before it")
+    (sentence,) = sentences(case)
+    file = tmp_path / "manifest.json"
+
+    def errors(patch: Patch) -> list[str]:
+        file.write_text(manifest(case.kind, patch))
+        manifests = Manifests("default")
+        manifests.read(str(file))
+        return manifests.errors
+
+    for patch in case.good:
+        assert errors(patch) == []
+    for patch in case.bad:
+        found = errors(patch)
+        # What is not even of the right form is refused for that, and no rule about several fields is tried then.
+        assert any(sentence in error for error in found) or any("must be" in error for error in found), patch
