@@ -212,8 +212,16 @@ class Azure(Protocol):
     async def virtual_machine_error(self, resource_id: str) -> AzureError:
         """Return why a virtual machine is in the state Failed."""
 
-    async def latest_image_version(self, location: str, urn: str) -> str:
-        """Return the newest version of the marketplace image `publisher:offer:sku:latest` in a region."""
+    async def latest_image_version(self, location: str, reference: str) -> str:
+        """Return the newest version of an image in a region.
+
+        Parameters
+        ----------
+        location
+            The region.
+        reference
+            `publisher:offer:sku:latest` of the marketplace, or the ARM id of an image definition of a gallery.
+        """
 
     def follow(self, handle: Handle, done: Callable[[Outcome], None], *, retry_after: float | None = None) -> None:
         """Ask for an operation until it ends, then call `done` once. Following the same handle twice is one following.

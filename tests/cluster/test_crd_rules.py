@@ -84,6 +84,17 @@ def nfs(server: str = "nfs.example.org", path: str = "/export/home") -> Patch:
     return {"spec": {"netAppFiles": GONE, "existingNfs": {"server": server, "exportPath": path}}}
 
 
+def existing_zone(zone: str | None) -> Patch:
+    """Return the patch of `existing`, with the id of a private DNS zone."""
+    patch = existing()
+    patch["spec"]["network"]["existing"]["blobDnsZone"] = zone
+    return patch
+
+
+def gallery(image: str) -> Patch:
+    return at("spec.image", {"urn": GONE, "galleryImage": image})
+
+
 def attached_lustre(there: str) -> Patch:
     return {"spec": {**lustre(250, "8Ti")["spec"], "attach": there}}
 
@@ -128,6 +139,11 @@ BAD_SUBNETS = ["compute", subnet("compute") + "/", "/subscriptions/x/resourceGro
 BAD_SURGES = [-1, 1001, "25", "-5%", "101%", "2.5%", "half", ""]
 _OLD = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/old/providers"
 VOLUME = f"{_OLD}/Microsoft.NetApp/netAppAccounts/netapp/capacityPools/home/volumes/home"
+ACCOUNT = f"{_OLD}/Microsoft.NetApp/netAppAccounts/netapp"
+IDENTITY = f"{_OLD}/Microsoft.ManagedIdentity/userAssignedIdentities/nodes"
+WORKSPACE = f"{_OLD}/Microsoft.OperationalInsights/workspaces/logs"
+ZONE = f"{_OLD}/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
+IMAGE = f"{_OLD}/Microsoft.Compute/galleries/hpc/images/nodes"
 LUSTRE = f"{_OLD}/Microsoft.StorageCache/amlFilesystems/scratch"
 NESTED = "Microsoft.Network/virtualNetworks/vnet/subnets/compute"
 BAD_ARM_IDS = ["vnet", f"{_OLD}/Microsoft.Network", f"{_OLD}/Microsoft.Network/virtualNetworks", _OLD, f"x{VOLUME}", ""]
@@ -429,6 +445,57 @@ CASES = [
         ["Europe/Berlin", "Etc/GMT+1", "UTC", "America/Argentina/Buenos_Aires"],
         ["+01:00", "Europe/", "Europe Berlin", "/Berlin", "a/b/c/d", ""],
     ),
+    Case(
+        ENV,
+        "spec.network.existing.blobDnsZone",
+        "blobDnsZone must be the ARM id of the private DNS zone",
+        [existing_zone(ZONE)],
+        [existing_zone(value) for value in (ZONE.replace("blob", "file"), f"{ZONE}/x", "zone", "")],
+    ),
+    Case(
+        ENV,
+        "spec.network.existing.blobDnsZone",
+        "a running environment cannot move to another network",
+        [existing_zone(ZONE)],
+        [existing_zone(ZONE.replace("/old/", "/other/")), existing_zone(GONE)],
+        before=existing_zone(ZONE),
+    ),
+    *(
+        case
+        for name in ("scheduler", "nodes")
+        for case in (
+            field(
+                ENV,
+                f"spec.identities.{name}",
+                "must be the ARM id of a user-assigned identity",
+                [IDENTITY],
+                [VOLUME, f"{IDENTITY}/x", "id-nodes", ""],
+            ),
+            field(
+                ENV,
+                f"spec.identities.{name}",
+                "identities may not change",
+                [IDENTITY],
+                [f"{IDENTITY}-2", GONE],
+                before=IDENTITY,
+            ),
+            Case(
+                ENV,
+                f"spec.identities.{name}",
+                "identities may not change",
+                [{}],
+                [at(f"spec.identities.{name}", IDENTITY)],
+                before={},
+            ),
+        )
+    ),
+    field(
+        ENV,
+        "spec.monitoring.logAnalyticsWorkspace",
+        "logAnalyticsWorkspace must be the ARM id",
+        [WORKSPACE],
+        [VOLUME, f"{WORKSPACE}/tables/x", "logs", ""],
+    ),
     # ------------------------------------------------------------------------------------------------- StorageTier
     Case(
         TIER, "", "metadata.name must have at most 48", [at("metadata.name", "a" * 48)], [at("metadata.name", "a" * 49)]
@@ -548,6 +615,36 @@ CASES = [
             at("spec.attach", value)
             for value in (*BAD_ARM_IDS, VOLUME.rpartition("/volumes")[0], VOLUME + "/", subnet("x"))
         ],
+    ),
+    field(
+        TIER,
+        "spec.netAppFiles.account",
+        "account must be the ARM id of a NetApp account",
+        [ACCOUNT],
+        [VOLUME, f"{ACCOUNT}/x", "netapp", ""],
+    ),
+    field(
+        TIER,
+        "spec.netAppFiles.account",
+        "account may not change",
+        [ACCOUNT],
+        [f"{ACCOUNT}2", GONE],
+        before=ACCOUNT,
+    ),
+    Case(
+        TIER,
+        "spec.netAppFiles.account",
+        "account may not change",
+        [{}],
+        [at("spec.netAppFiles.account", ACCOUNT)],
+        before={},
+    ),
+    Case(
+        TIER,
+        "spec.netAppFiles",
+        "netAppFiles.account is for a volume that is made",
+        [at("spec.netAppFiles.account", ACCOUNT)],
+        [{"spec": {"attach": VOLUME, "netAppFiles": {"account": ACCOUNT}}}],
     ),
     Case(TIER, "spec.attach", "attach may not change", [{}], [at("spec.attach", VOLUME)], before={}),
     field(TIER, "spec.attach", "attach may not change", [VOLUME], [VOLUME + "2", GONE], before=VOLUME),
@@ -676,6 +773,20 @@ CASES = [
         [at("spec.nodes", value) for value in ({"min": 17, "max": 16}, {"min": 17}, {"min": 5, "max": 4})],
     ),
     field(PART, "spec.nodes.idleTimeout", "must be a duration", DURATIONS, BAD_DURATIONS),
+    Case(
+        PART,
+        "spec.image.galleryImage",
+        "image.galleryImage must be the ARM id",
+        [gallery(IMAGE), gallery(f"{IMAGE}/versions/1.2.3")],
+        [gallery(value) for value in (VOLUME, f"{IMAGE}/versions", f"{IMAGE}/versions/", "nodes", "")],
+    ),
+    Case(
+        PART,
+        "spec.image",
+        "the image must come from one place",
+        [gallery(IMAGE), at("spec.image", {"urn": GONE})],
+        [at("spec.image", {"urn": "a:b:c:latest", "galleryImage": IMAGE})],
+    ),
     field(
         PART,
         "spec.image.urn",

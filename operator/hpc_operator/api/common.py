@@ -120,7 +120,9 @@ def parse_quantity(text: str) -> int:
     return int(text[:-2]) * _QUANTITY_UNITS[text[-2:]]
 
 
-ARM_ID_PATTERN = r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/[^/]+(/[^/]+/[^/]+)+$"
+IN_GROUP_PATTERN = r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/"
+"""What every ARM id of a resource begins with; Azure writes both resourceGroups and resourcegroups."""
+ARM_ID_PATTERN = rf"{IN_GROUP_PATTERN}[^/]+(/[^/]+/[^/]+)+$"
 
 LABEL_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 

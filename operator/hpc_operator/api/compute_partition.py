@@ -7,10 +7,21 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hpc_operator.api.common import Conditions, CustomResource, Duration, EnvironmentRef, Model, VmSize, name_rules
+from hpc_operator.api.common import (
+    IN_GROUP_PATTERN,
+    Conditions,
+    CustomResource,
+    Duration,
+    EnvironmentRef,
+    Model,
+    VmSize,
+    name_rules,
+)
 from hpc_operator.api.schema import Check, KindInfo, PrinterColumn, Rule, Scale, Update, matches, setting
 
 DEFAULT_IMAGE = "microsoft-dsvm:ubuntu-hpc:2204:latest"
+"""Not a default of the CRD: what the API server writes stays when a user adds galleryImage later, and both are refused.
+Another one here would replace the nodes of every partition that names none."""
 _PERCENT = r"^(100|[1-9]?[0-9])%$"
 IntOrPercent = Annotated[
     int | str,
@@ -58,21 +69,62 @@ class Nodes(Model):
 class Image(Model):
     """The image of a node."""
 
-    urn: Annotated[
-        str,
-        Field(max_length=256),
-        matches(
-            r"^[A-Za-z0-9._-]+:[A-Za-z0-9._-]+:[A-Za-z0-9._-]+:([0-9]+[.][0-9]+[.][0-9]+|latest)$",
-            "image.urn must be publisher:offer:sku:version with a version such as 22.04.2025041101 or latest: "
-            f"write for example {DEFAULT_IMAGE}",
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.urn) || !has(self.galleryImage)",
+            "the image must come from one place: write either urn (an image of the marketplace) or galleryImage (one "
+            "of a gallery of yours)",
         ),
-    ] = setting(
-        DEFAULT_IMAGE,
+    )
+    urn: (
+        Annotated[
+            str,
+            Field(max_length=256),
+            matches(
+                r"^[A-Za-z0-9._-]+:[A-Za-z0-9._-]+:[A-Za-z0-9._-]+:([0-9]+[.][0-9]+[.][0-9]+|latest)$",
+                "image.urn must be publisher:offer:sku:version with a version such as 22.04.2025041101 or latest: "
+                f"write for example {DEFAULT_IMAGE}",
+            ),
+        ]
+        | None
+    ) = setting(
+        None,
         update=Update.ROLL,
         because="the system disk of a node is made from its image",
         description="Marketplace image as publisher:offer:sku:version. `latest` is resolved once and stands in status; "
-        "write a version to roll out another one.",
+        f"write a version to roll out another one. {DEFAULT_IMAGE} where neither this nor galleryImage is written.",
     )
+    gallery_image: (
+        Annotated[
+            str,
+            Field(max_length=512),
+            matches(
+                rf"{IN_GROUP_PATTERN}Microsoft[.]Compute/galleries/[^/]+/images/[^/]+(/versions/[^/]+)?$",
+                "image.galleryImage must be the ARM id of an image version or an image definition of a gallery: write "
+                "/subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/galleries/GALLERY/images/IMAGE/"
+                "versions/VERSION, as `az sig image-version show --query id` prints it",
+            ),
+        ]
+        | None
+    ) = setting(
+        None,
+        update=Update.ROLL,
+        because="the system disk of a node is made from its image",
+        description="ARM id of an image version of a Compute Gallery. That of an image definition means its newest "
+        "version: it is resolved once and stands in status.",
+    )
+
+    @property
+    def reference(self) -> str:
+        """The URN or the ARM id."""
+        return self.gallery_image or self.urn or DEFAULT_IMAGE
+
+    @property
+    def version(self) -> str:
+        """The version that is named; `latest` where the newest is meant."""
+        separator = "/versions/" if self.gallery_image else ":"
+        _, found, version = self.reference.rpartition(separator)
+        return version if found else "latest"
 
 
 class Rollout(Model):
@@ -183,7 +235,7 @@ class ComputePartitionSpec(Model):
 class ResolvedImage(Model):
     """The image version that nodes are made from."""
 
-    urn: str = Field(description="The URN that was resolved.", max_length=256)
+    urn: str = Field(description="The URN or ARM id that was resolved.", max_length=512)
     version: str = Field(description="The version that `latest` meant when it was resolved.", max_length=64)
 
 

@@ -8,7 +8,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hpc_operator.api.common import ARM_ID_PATTERN, Conditions, CustomResource, Model, VmSize, name_rules
+from hpc_operator.api.common import (
+    ARM_ID_PATTERN,
+    IN_GROUP_PATTERN,
+    Conditions,
+    CustomResource,
+    Model,
+    VmSize,
+    name_rules,
+)
 from hpc_operator.api.plan import Deletion, DriftEntry, Plan, Wait
 from hpc_operator.api.policy import Policy
 from hpc_operator.api.schema import Check, KindInfo, PrinterColumn, Rule, Update, matches, setting
@@ -156,6 +164,9 @@ class ExistingSubnets(Model):
     )
 
 
+BLOB_DNS_ZONE = "privatelink.blob.core.windows.net"
+
+
 class ExistingNetwork(Model):
     """A virtual network that is there already and is only referenced."""
 
@@ -163,6 +174,25 @@ class ExistingNetwork(Model):
         update=Update.BLOCKED,
         because="a running environment cannot move to another network: create a new environment",
         description="The subnets to use, all of one virtual network.",
+    )
+    blob_dns_zone: (
+        Annotated[
+            str,
+            Field(max_length=512),
+            matches(
+                rf"{IN_GROUP_PATTERN}Microsoft[.]Network/privateDnsZones/{BLOB_DNS_ZONE.replace('.', '[.]')}$",
+                f"blobDnsZone must be the ARM id of the private DNS zone {BLOB_DNS_ZONE}: write "
+                "/subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/privateDnsZones/"
+                f"{BLOB_DNS_ZONE}, as `az network private-dns zone show --query id` prints it",
+            ),
+        ]
+        | None
+    ) = setting(
+        None,
+        update=Update.BLOCKED,
+        because="a running environment cannot move to another network: create a new environment",
+        description=f"ARM id of the private DNS zone {BLOB_DNS_ZONE} that the network resolves names by. Where it is "
+        "left out, the environment gets a zone of its own, linked to the network.",
     )
 
 
@@ -384,6 +414,62 @@ class Adoption(Model):
     )
 
 
+_IDENTITY = "identities may not change, because machines get theirs when they are made: create a new environment"
+
+
+def _identity(of: str, may: str) -> str | None:
+    return setting(  # type: ignore[no-any-return]
+        None,
+        update=Update.BLOCKED,
+        because=_IDENTITY,
+        description=f"ARM id of the identity of {of}. It gets a role of ours: {may}. Where it is left out, the "
+        "environment gets an identity of its own.",
+    )
+
+
+IdentityId = Annotated[
+    str,
+    Field(max_length=512),
+    matches(
+        rf"{IN_GROUP_PATTERN}Microsoft[.]ManagedIdentity/userAssignedIdentities/[^/]+$",
+        "must be the ARM id of a user-assigned identity: write /subscriptions/ID/resourceGroups/GROUP/providers/"
+        "Microsoft.ManagedIdentity/userAssignedIdentities/NAME, as `az identity show --query id` prints it",
+    ),
+]
+"""The ARM id of a user-assigned managed identity."""
+
+
+class Identities(Model):
+    """User-assigned identities that are there already: used, never changed, never deleted."""
+
+    scheduler: IdentityId | None = _identity("the scheduler", "it writes secrets and backups")
+    nodes: IdentityId | None = _identity("nodes and login nodes", "they read secrets")
+
+
+class Monitoring(Model):
+    """Where Azure sends what it logs about the environment's resources."""
+
+    log_analytics_workspace: (
+        Annotated[
+            str,
+            Field(max_length=512),
+            matches(
+                rf"{IN_GROUP_PATTERN}Microsoft[.]OperationalInsights/workspaces/[^/]+$",
+                "logAnalyticsWorkspace must be the ARM id of a Log Analytics workspace: write /subscriptions/ID/"
+                "resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME, as `az monitor "
+                "log-analytics workspace show --query id` prints it",
+            ),
+        ]
+        | None
+    ) = setting(
+        None,
+        update=Update.IN_PLACE,
+        because="Azure changes diagnostic settings in place",
+        description="ARM id of a Log Analytics workspace that is there already: who read secrets of the vault and who "
+        "came in by Bastion is logged there. Nothing is logged where it is left out.",
+    )
+
+
 class HPCEnvironmentSpec(Model):
     """What the owner of an environment wants."""
 
@@ -462,6 +548,18 @@ class HPCEnvironmentSpec(Model):
         description="SSH public keys of the administrators, for the account hpcadmin on every VM made from now on.",
         max_length=20,
         extra={"x-kubernetes-list-type": "set"},
+    )
+    identities: Identities = setting(
+        {},
+        update=Update.IN_PLACE,
+        because="see the fields",
+        description="Identities that are there already, instead of ours.",
+    )
+    monitoring: Monitoring = setting(
+        {},
+        update=Update.IN_PLACE,
+        because="see the fields",
+        description="Where Azure sends what it logs.",
     )
     policy: Policy = setting(
         {},
@@ -552,6 +650,9 @@ class HPCEnvironmentStatus(Model):
 
     observed_generation: int = Field(0, description="metadata.generation that was looked at.", ge=0)
     conditions: Conditions = Field((), description="Ready, one condition per step, and Reconciling or Stalled.")
+    specification: str = Field(
+        "", description="Hash of the specifications that were looked at, as in plan.hash.", max_length=16
+    )
     step: str = Field("", description="The step that is being worked on; - when all are done.", max_length=32)
     summary: Summary | None = Field(None, description="Short texts for kubectl get.")
     resource_group_id: str = Field(

@@ -6,7 +6,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hpc_operator.api.common import Conditions, CustomResource, EnvironmentRef, Model, Quantity, name_rules
+from hpc_operator.api.common import (
+    IN_GROUP_PATTERN,
+    Conditions,
+    CustomResource,
+    EnvironmentRef,
+    Model,
+    Quantity,
+    name_rules,
+)
 from hpc_operator.api.schema import KindInfo, PrinterColumn, Rule, Update, matches, setting
 
 _TEBIBYTE = 2**40
@@ -28,6 +36,25 @@ def _steps(capacity: str, step: int, most: int) -> str:
 class NetAppFiles(Model):
     """A volume of Azure NetApp Files in a capacity pool of its own."""
 
+    account: (
+        Annotated[
+            str,
+            Field(max_length=512),
+            matches(
+                rf"{IN_GROUP_PATTERN}Microsoft[.]NetApp/netAppAccounts/[^/]+$",
+                "account must be the ARM id of a NetApp account: write /subscriptions/ID/resourceGroups/GROUP/"
+                "providers/Microsoft.NetApp/netAppAccounts/NAME, as `az netappfiles account show --query id` prints it",
+            ),
+        ]
+        | None
+    ) = setting(
+        None,
+        update=Update.BLOCKED,
+        because="account may not change, because Azure cannot move a volume to another account: create a second tier "
+        "and move the data",
+        description="ARM id of a NetApp account that is there already: pool and volume are made in it, and it stays. "
+        "Where it is left out, the environment gets an account of its own.",
+    )
     service_level: Literal["Standard", "Premium", "Ultra"] = setting(
         "Premium",
         update=Update.BLOCKED,
@@ -176,6 +203,11 @@ class StorageTierSpec(Model):
             "system for managedLustre",
             ".attach",
         ),
+        Rule(
+            "!has(self.attach) || !has(self.netAppFiles) || !has(self.netAppFiles.account)",
+            "netAppFiles.account is for a volume that is made: leave it out beside attach",
+            ".netAppFiles",
+        ),
     )
     environment_ref: EnvironmentRef = setting(
         update=Update.BLOCKED,
@@ -229,8 +261,8 @@ class StorageTierSpec(Model):
             str,
             Field(max_length=512),
             matches(
-                r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/(Microsoft[.]NetApp/netAppAccounts/[^/]+/"
-                r"capacityPools/[^/]+/volumes/[^/]+|Microsoft[.]StorageCache/amlFilesystems/[^/]+)$",
+                rf"{IN_GROUP_PATTERN}(Microsoft[.]NetApp/netAppAccounts/[^/]+/capacityPools/[^/]+/volumes/[^/]+|"
+                r"Microsoft[.]StorageCache/amlFilesystems/[^/]+)$",
                 "attach must be the ARM id of a NetApp volume or a Managed Lustre file system: write the id that the "
                 "Event DataRetained or status.deletion.kept showed",
             ),

@@ -126,7 +126,8 @@ class AzureClient:
         arm_id = ArmId.parse(resource_id)
         row = _row(arm_id.type)
         try:
-            answer = await self._call(arm_id, row.sdk, row.group, row.get, *row.arguments(arm_id), **row.get_options)
+            options = {**row.options, **row.get_options}
+            answer = await self._call(arm_id, row.sdk, row.group, row.get, *row.arguments(arm_id), **options)
         except AzureError as error:
             if _is_absent(error):
                 return None
@@ -202,14 +203,36 @@ class AzureClient:
                 return azure_error(LONG_RUNNING, {"code": found["code"], "message": message})
         return azure_error(LONG_RUNNING, None)
 
-    async def latest_image_version(self, location: str, urn: str) -> str:
-        """Return the newest version of the marketplace image `publisher:offer:sku:latest` in a region.
+    async def latest_image_version(self, location: str, reference: str) -> str:
+        """Return the newest version of an image in a region; see `arm.Azure`.
 
         Raises
         ------
         ValueError
-            If the text is no URN: a bug in a blueprint, for the API server refuses such a spec.
+            If the text is neither a URN nor an ARM id: a bug, for the API server refuses such a spec.
         """
+        if reference.startswith("/"):
+            return await self._latest_of_gallery(location, ArmId.parse(reference))
+        return await self._latest_of_marketplace(location, reference)
+
+    async def _latest_of_gallery(self, location: str, definition: ArmId) -> str:
+        """Return what Azure itself takes for the newest: the highest number of those that are there for everybody."""
+        names = (definition.resource_group, *definition.names)
+        pages = await self._pages(
+            definition.scope, table.COMPUTE, "gallery_image_versions", "list_by_gallery_image", *names
+        )
+        found = [
+            tuple(map(int, image["name"].split(".")))
+            for page in pages
+            for image in page.get("value", [])
+            if _is_offered(image["properties"].get("publishingProfile") or {}, location)
+        ]
+        if not found:
+            msg = f"The gallery image {'/'.join(definition.names)} has no version in {location}."
+            raise AzureError(msg, code="ImageNotFound", status=404, error_class=ErrorClass.PERMANENT)
+        return ".".join(map(str, max(found)))
+
+    async def _latest_of_marketplace(self, location: str, urn: str) -> str:
         publisher, offer, sku, version = urn.split(":")
         if version != "latest":
             return version
@@ -289,7 +312,8 @@ class AzureClient:
     async def _write(self, arm_id: ArmId, row: table.Row, operation: str, body: Mapping[str, Any] | None) -> Started:
         # Bytes, because the SDK sends them as they are; the older packages would run a dict through their models.
         payload = () if body is None else (json.dumps(body).encode(),)
-        answer = await self._call(arm_id, row.sdk, row.group, operation, *row.arguments(arm_id), *payload)
+        arguments = (*row.arguments(arm_id), *payload)
+        answer = await self._call(arm_id, row.sdk, row.group, operation, *arguments, **row.options)
         found = _mapping(answer)
         if not operation.startswith("begin_"):
             return Started(found)
@@ -426,6 +450,12 @@ class AzureClient:
 
 def _row(resource_type: str) -> table.Row:
     return table.TABLE[resource_type.lower()]
+
+
+def _is_offered(profile: Mapping[str, Any], location: str) -> bool:
+    """Whether a version of a gallery image is in a region, and may be taken by who names none."""
+    regions = {str(item.get("name", "")).replace(" ", "").lower() for item in profile.get("targetRegions") or []}
+    return location in regions and not profile.get("excludeFromLatest")
 
 
 def _is_absent(error: AzureError) -> bool:

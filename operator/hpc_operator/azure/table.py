@@ -57,6 +57,13 @@ def without_service(arm_id: ArmId) -> tuple[str, ...]:
     return (arm_id.resource_group or "", account, name)
 
 
+def whole_id(arm_id: ArmId) -> tuple[str, ...]:
+    """Return the id itself; the SDK puts the slash before it."""
+    namespace, *kinds = arm_id.type.split("/")
+    pairs = "/".join(f"{kind}/{name}" for kind, name in zip(kinds, arm_id.names, strict=True))
+    return (f"{arm_id.scope.strip('/')}/providers/{namespace}/{pairs}",)
+
+
 @dataclass(frozen=True)
 class Row:
     """One resource type.
@@ -76,6 +83,8 @@ class Row:
         What the operations take before the body.
     get_options
         Keyword arguments of `get`, where Azure leaves out by default what we need.
+    options
+        Keyword arguments of every operation.
     """
 
     type: str
@@ -87,6 +96,7 @@ class Row:
     patch: str | None = None
     arguments: Callable[[ArmId], tuple[str, ...]] = in_resource_group
     get_options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     create_only: tuple[str, ...] = ()
     exclusive: tuple[str, ...] = ()
     typical_seconds: float = 1.0
@@ -107,6 +117,21 @@ class Row:
             self.grow_only,
             self.surveyed,
         )
+
+
+def _by_id(resource_type: str, api_version: str, **more: Any) -> Row:
+    """Return the row of a type that no SDK package of ours has: ARM takes any id with an API version."""
+    return Row(
+        resource_type,
+        RESOURCES,
+        "resources",
+        put="begin_create_or_update_by_id",
+        delete="begin_delete_by_id",
+        get="get_by_id",
+        arguments=whole_id,
+        options={"api_version": api_version},
+        **more,
+    )
 
 
 def _rows(rows: Iterable[Row]) -> Mapping[str, Row]:
@@ -363,6 +388,18 @@ TABLE: Mapping[str, Row] = _rows(
             ),
             typical_seconds=60,
         ),
+        # --- Named by specs, and only read
+        Row(
+            "Microsoft.Compute/galleries/images/versions",
+            COMPUTE,
+            "gallery_image_versions",
+            patch="begin_update",
+            create_only=("location",),
+            typical_seconds=600,  # estimate; nobody waits for one
+        ),
+        _by_id("Microsoft.OperationalInsights/workspaces", "2023-09-01", create_only=("location",)),
+        # --- Logs
+        _by_id("Microsoft.Insights/diagnosticSettings", "2021-05-01-preview", surveyed=False),
         # --- File systems
         Row(
             "Microsoft.NetApp/netAppAccounts",

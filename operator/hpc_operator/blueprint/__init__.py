@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hpc_operator.blueprint import adoption, base_services, compute, entry_point, infrastructure, storage
+from hpc_operator.blueprint import adoption, base_services, compute, entry_point, infrastructure, monitoring, storage
 from hpc_operator.blueprint.names import Site
 from hpc_operator.blueprint.validation import Problem, find_problems
 from hpc_operator.blueprint.vocabulary import Blueprint, Inputs, LoginNode, MountPoint
@@ -45,9 +45,10 @@ def build(inputs: Inputs) -> Blueprint:
     step_4 = compute.build(site, network, step_2, mounts, inputs.partitions, inputs.image_versions)
     step_5 = entry_point.build(site, network, step_2, mounts)
     steps = (step_1, step_2, step_3, step_4, step_5)
-    ours = (adopted.mark(resource) for step in steps for resource in step.resources)
+    resources = [resource for step in steps for resource in step.resources]
+    resources += monitoring.build(site, resources)
     return Blueprint(
-        graph=Graph((*ours, *adopted.groups(site))),
+        graph=Graph((*map(adopted.mark, resources), *adopted.other_groups(site))),
         node_sets=step_4.node_sets,
         resource_group_id=site.resource_group_id,
         mounts=step_3.mounts,

@@ -6,8 +6,8 @@ Pure. A part of such a resource, as a subnet is of its network, goes with it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hpc_operator.api import HPCEnvironment, StorageTier
@@ -22,18 +22,21 @@ _NAMES_SHOWN: Final = 3
 
 @dataclass(frozen=True)
 class Adopted:
-    """Resources that stand for some of ours.
+    """Resources that are not where we would put them.
 
     Parameters
     ----------
     places
-        Their ids, by the lower-case ids of ours.
+        Their ids, by the lower-case ids that we would give them.
     managed
-        Their lower-case ids, and whether they were handed over to us.
+        Of those that stand for some of ours their lower-case ids, and whether they were handed over to us.
+    groups
+        ARM ids of the resource groups that these are in.
     """
 
-    places: Mapping[str, str] = field(default_factory=dict)
-    managed: Mapping[str, bool] = field(default_factory=dict)
+    places: Mapping[str, str]
+    managed: Mapping[str, bool]
+    groups: tuple[str, ...]
 
     def mark(self, resource: Resource) -> Resource:
         """Return a resource of the graph with the marks of one that is adopted or only observed, where it is."""
@@ -43,16 +46,15 @@ class Adopted:
                 return replace(resource, adopted=managed, observed_only=not managed, referenced=not managed)
         return resource
 
-    def groups(self, site: Site) -> Iterator[Resource]:
-        """Yield the other resource groups that they are in, so that the claims on these are seen."""
-        scopes = {scope.lower(): scope for scope in map(_resource_group_id, self.places.values())}
-        scopes.pop(site.resource_group_id.lower(), None)
-        for scope in scopes.values():
-            yield Resource(id=scope, step=Step.INFRASTRUCTURE, owner=site.owner, referenced=True)
+    def other_groups(self, site: Site) -> Iterator[Resource]:
+        """Yield the resource groups beside ours, so that the claims on these are seen."""
+        groups = {group.lower(): group for group in self.groups}
+        groups.pop(site.resource_group_id.lower(), None)
+        return (site.referenced(group, Step.INFRASTRUCTURE) for group in groups.values())
 
 
-def find(site: Site, tiers: Iterable[StorageTier]) -> Adopted:
-    """Return what `spec.adopt` and the tiers' `attach` name.
+def find(site: Site, tiers: Sequence[StorageTier]) -> Adopted:
+    """Return what `spec.adopt` and the tiers' `attach` and `account` name.
 
     Parameters
     ----------
@@ -62,10 +64,15 @@ def find(site: Site, tiers: Iterable[StorageTier]) -> Adopted:
         Its tiers.
     """
     entries = site.environment.spec.adopt
-    places = {f"{site.resource_group_id}/providers/{entry.resource}".lower(): entry.id for entry in entries}
+    adopted = {f"{site.resource_group_id}/providers/{entry.resource}".lower(): entry.id for entry in entries}
     managed = {entry.id.lower(): entry.manage for entry in entries}
-    attached = storage.attached(site, tuple(tiers))
-    return Adopted({**places, **attached}, {**managed, **{item.lower(): True for item in attached.values()}})
+    attached = storage.attached(site, tiers)
+    stand_ins = adopted | attached
+    return Adopted(
+        places=storage.in_other_accounts(site, tiers) | stand_ins,
+        managed=managed | {item.lower(): True for item in attached.values()},
+        groups=tuple(item.partition("/providers/")[0] for item in stand_ins.values()),
+    )
 
 
 def find_problems(environment: HPCEnvironment, expected: Blueprint) -> list[Problem]:
@@ -113,10 +120,6 @@ def _twice(owner: Owner, ids: Iterable[str], places: Mapping[str, str]) -> Itera
         if other is not ours:
             message = f"adopt lets {there} stand for two resources, {_short(other)} and {_short(ours)}: leave one out"
             yield Problem(owner, "AdoptedTwice", message)
-
-
-def _resource_group_id(resource_id: str) -> str:
-    return resource_id.partition("/providers/")[0]
 
 
 def _short(resource_id: str) -> str:

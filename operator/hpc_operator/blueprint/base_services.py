@@ -53,8 +53,9 @@ class BaseServices:
 
 def build(site: Site, infrastructure: Infrastructure, partitions: Sequence[ComputePartition]) -> BaseServices:
     """Return the resources of this step."""
-    scheduler_identity = _identity(site, "id-scheduler")
-    machine_identity = _identity(site, "id-nodes")
+    existing = site.environment.spec.identities
+    scheduler_identity = _identity(site, "id-scheduler", existing.scheduler)
+    machine_identity = _identity(site, "id-nodes", existing.nodes)
     vault = _vault(site, infrastructure, machine_identity)
     roles = (
         _role_assignment(site, vault, SECRETS_OFFICER, scheduler_identity),
@@ -70,8 +71,8 @@ def build(site: Site, infrastructure: Infrastructure, partitions: Sequence[Compu
     virtual_machine = _scheduler(site, interface, disk, scheduler_identity, shared)
     return BaseServices(
         resources=(
-            scheduler_identity,
-            machine_identity,
+            # One identity may serve for both.
+            *{item.id.lower(): item for item in (scheduler_identity, machine_identity)}.values(),
             vault,
             *roles,
             interface,
@@ -84,7 +85,9 @@ def build(site: Site, infrastructure: Infrastructure, partitions: Sequence[Compu
     )
 
 
-def _identity(site: Site, name: str) -> Resource:
+def _identity(site: Site, name: str, existing: str | None) -> Resource:
+    if existing is not None:
+        return site.referenced(existing, _STEP)
     return site.resource("Microsoft.ManagedIdentity/userAssignedIdentities", name, step=_STEP)
 
 

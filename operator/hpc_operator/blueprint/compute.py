@@ -48,14 +48,52 @@ def build(
 ) -> Compute:
     """Return the resources of this step."""
     mounts = tuple(mounts)
-    resources, node_sets = [], []
+    scale_sets, node_sets, images = [], [], {}
     for partition in partitions:
-        version = image_versions[partition.metadata.name]
-        generation = _generation(partition, version, network.compute)
+        image = NodeImage.of(site, partition, image_versions[partition.metadata.name])
+        if image.resource is not None:
+            images[image.resource.id.lower()] = image.resource  # partitions may have the same
+        generation = _generation(partition, image, network.compute)
         scale_set = _scale_set(site, partition, generation)
-        resources.append(scale_set)
-        node_sets.append(_node_set(site, network, base_services, mounts, partition, version, generation, scale_set))
-    return Compute(tuple(resources), tuple(node_sets))
+        scale_sets.append(scale_set)
+        node_sets.append(_node_set(site, network, base_services, mounts, partition, image, generation, scale_set))
+    return Compute((*images.values(), *scale_sets), tuple(node_sets))
+
+
+@dataclass(frozen=True)
+class NodeImage:
+    """What the system disk of a node is made from.
+
+    Parameters
+    ----------
+    version
+        The version, never `latest`.
+    identity
+        What tells it apart from others, the version aside.
+    reference
+        As ARM writes it.
+    plan
+        The `plan` of a machine made from it, under that key; empty where it needs none.
+    resource
+        The version of a gallery image, which has to exist; None for an image of the marketplace.
+    """
+
+    version: str
+    identity: tuple[str, ...]
+    reference: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    resource: Resource | None = None
+
+    @classmethod
+    def of(cls, site: Site, partition: ComputePartition, version: str) -> NodeImage:
+        """Return the image of a partition's nodes in the version that it was resolved to."""
+        image = partition.spec.image
+        if image.gallery_image is None:
+            urn = image.reference
+            return cls(version, machines.image_parts(urn)[:3], machines.image(urn, version), machines.plan(urn))
+        definition, _, _ = image.gallery_image.partition("/versions/")
+        resource = site.referenced(f"{definition}/versions/{version}", _STEP)
+        return cls(version, (definition.lower(),), {"id": resource.ref()}, {}, resource)
 
 
 def surge(partition: ComputePartition) -> tuple[int, int]:
@@ -81,19 +119,16 @@ def _is_single_placement_group(partition: ComputePartition) -> bool:
     )
 
 
-def _generation(partition: ComputePartition, image_version: str, subnet: Resource) -> str:
+def _generation(partition: ComputePartition, image: NodeImage, subnet: Resource) -> str:
     """Return a hash of all that shapes a node.
 
     What is not in it reaches new nodes only: mounts and keys, for instance, are looked at when a node boots.
     """
     spec = partition.spec
-    publisher, offer, sku, _ = machines.image_parts(spec.image.urn)
     return digest(
         spec.vm_sizes[0],
-        publisher,
-        offer,
-        sku,
-        image_version,
+        *image.identity,
+        image.version,
         spec.priority,
         subnet.id.lower(),
         # Azure never makes a scale set a single placement group again, so a partition that grows beyond the limit, or
@@ -123,7 +158,7 @@ def _node_set(
     base_services: BaseServices,
     mounts: Sequence[MountPoint],
     partition: ComputePartition,
-    image_version: str,
+    image: NodeImage,
     generation: str,
     scale_set: Resource,
 ) -> NodeSet:
@@ -138,7 +173,7 @@ def _node_set(
         "virtualMachineScaleSet": {"id": scale_set.ref()},
         "hardwareProfile": {"vmSize": spec.vm_sizes[0]},
         "storageProfile": {
-            "imageReference": machines.image(spec.image.urn, image_version),
+            "imageReference": image.reference,
             "osDisk": machines.os_disk(),
         },
         "osProfile": machines.os_profile(site.environment, NODE_NAME, boot("node", settings, mounts)),
@@ -157,7 +192,7 @@ def _node_set(
         body={
             "location": site.environment.spec.location,
             "tags": site.tags(owner, partition=name, generation=generation),
-            **machines.plan(spec.image.urn),
+            **image.plan,
             "identity": machines.identity(base_services.machine_identity),
             "properties": properties,
         },
@@ -166,7 +201,7 @@ def _node_set(
         max_surge=max_surge,
         max_unavailable=max_unavailable,
         vm_size=spec.vm_sizes[0],
-        image_version=image_version,
+        image_version=image.version,
         priority=spec.priority,
         scale_set_id=scale_set.id,
     )

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, ip_network
 from typing import Any, Final
 
 from hpc_operator.api import StorageTier
-from hpc_operator.api.hpc_environment import ExistingSubnets
+from hpc_operator.api.hpc_environment import BLOB_DNS_ZONE, ExistingSubnets
 from hpc_operator.blueprint import security_rules
 from hpc_operator.blueprint.names import CLAIM_TAG, Site
 from hpc_operator.blueprint.security_rules import Peers, SecurityRule
@@ -20,7 +20,6 @@ from hpc_operator.blueprint.subnets import AddressPlan, plan
 from hpc_operator.graph import Resource, Step, Text, parent_id
 
 _STEP: Final = Step.INFRASTRUCTURE
-_BLOB_ZONE: Final = "privatelink.blob.core.windows.net"
 _STATIC_STANDARD: Final[dict[str, Any]] = {
     "sku": {"name": "Standard"},
     "properties": {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"},
@@ -86,13 +85,10 @@ def _claim(site: Site) -> dict[str, str]:
 
 
 def _existing_network(site: Site, subnets: ExistingSubnets, tiers: Sequence[StorageTier]) -> Network:
-    def referenced(resource_id: str) -> Resource:
-        return Resource(id=resource_id, step=_STEP, owner=site.owner, referenced=True)
-
-    compute, services = referenced(subnets.compute), referenced(subnets.services)
-    net_app = referenced(subnets.net_app) if subnets.net_app and _any_net_app(tiers) else None
-    lustre = referenced(subnets.lustre) if subnets.lustre and _any_lustre(tiers) else None
-    virtual_network = referenced(str(parent_id(compute.id)))
+    compute, services = site.referenced(subnets.compute, _STEP), site.referenced(subnets.services, _STEP)
+    net_app = site.referenced(subnets.net_app, _STEP) if subnets.net_app and _any_net_app(tiers) else None
+    lustre = site.referenced(subnets.lustre, _STEP) if subnets.lustre and _any_lustre(tiers) else None
+    virtual_network = site.referenced(str(parent_id(compute.id)), _STEP)
     # One subnet may have several roles.
     distinct = {item.id.lower(): item for item in (virtual_network, compute, services, net_app, lustre) if item}
     prefix = ("properties", "addressPrefix")
@@ -257,15 +253,7 @@ def _storage_account(site: Site) -> Resource:
 
 
 def _private_endpoint(site: Site, network: Network, account: Resource) -> list[Resource]:
-    zone = site.resource("Microsoft.Network/privateDnsZones", _BLOB_ZONE, step=_STEP, location="global")
-    link = site.resource(
-        "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
-        _BLOB_ZONE,
-        "vnet",
-        step=_STEP,
-        location="global",
-        properties={"virtualNetwork": {"id": network.virtual_network.ref()}, "registrationEnabled": False},
-    )
+    zone, *links = _blob_zone(site, network)
     connection = {
         "name": "blob",
         "properties": {"privateLinkServiceId": account.ref(), "groupIds": ["blob"]},
@@ -284,4 +272,21 @@ def _private_endpoint(site: Site, network: Network, account: Resource) -> list[R
             "properties": {"privateDnsZoneConfigs": [{"name": "blob", "properties": {"privateDnsZoneId": zone.ref()}}]}
         },
     )
-    return [zone, link, endpoint, zone_group]
+    return [zone, *links, endpoint, zone_group]
+
+
+def _blob_zone(site: Site, network: Network) -> list[Resource]:
+    """Return the private DNS zone for storage accounts, and its link to the network where the zone is ours."""
+    existing = site.environment.spec.network.existing
+    if existing is not None and existing.blob_dns_zone is not None:
+        return [site.referenced(existing.blob_dns_zone, _STEP)]
+    zone = site.resource("Microsoft.Network/privateDnsZones", BLOB_DNS_ZONE, step=_STEP, location="global")
+    link = site.resource(
+        "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
+        BLOB_DNS_ZONE,
+        "vnet",
+        step=_STEP,
+        location="global",
+        properties={"virtualNetwork": {"id": network.virtual_network.ref()}, "registrationEnabled": False},
+    )
+    return [zone, link]

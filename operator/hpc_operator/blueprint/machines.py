@@ -19,13 +19,13 @@ _PUBLISHERS_WITH_PLAN: Final = frozenset({"almalinux"})
 
 
 def image_parts(urn: str) -> tuple[str, str, str, str]:
-    """Return publisher, offer, SKU and version of an image."""
+    """Return publisher, offer, SKU and version of an image of the marketplace."""
     publisher, offer, sku, version = urn.split(":")
     return publisher, offer, sku, version
 
 
 def image(urn: str, version: str | None = None) -> dict[str, Any]:
-    """Return an image as ARM writes it.
+    """Return an image of the marketplace as ARM writes it.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def image(urn: str, version: str | None = None) -> dict[str, Any]:
 
 
 def plan(urn: str) -> dict[str, Any]:
-    """Return the `plan` of a virtual machine made from an image; empty where it needs none."""
+    """Return the `plan` of a virtual machine made from an image of the marketplace; empty where it needs none."""
     publisher, offer, sku, _ = image_parts(urn)
     if publisher.lower() not in _PUBLISHERS_WITH_PLAN:
         return {}

@@ -182,6 +182,10 @@ class Site:
             holds_data=holds_data,
         )
 
+    def referenced(self, resource_id: str, step: Step) -> Resource:
+        """Return a resource of somebody else that has to exist."""
+        return Resource(id=resource_id, step=step, owner=self.owner, referenced=True)
+
 
 def _as_many_as_allowed(resource_type: str, tags: dict[str, str | None]) -> dict[str, str | None]:
     few, most = _FEW_TAGS

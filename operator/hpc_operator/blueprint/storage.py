@@ -24,6 +24,7 @@ _TEBIBYTE: Final = 2**40
 _ACCOUNTS: Final = "Microsoft.NetApp/netAppAccounts"
 _POOLS: Final = f"{_ACCOUNTS}/capacityPools"
 _VOLUMES: Final = f"{_POOLS}/volumes"
+_SUFFIX_LENGTH: Final = 6  # with the longest name of a tier it is 54, and Azure takes 64 for a pool
 _LUSTRE: Final = "Microsoft.StorageCache/amlFilesystems"
 
 # Microsoft's "Linux NFS mount options best practices for Azure NetApp Files": 256 KiB transfers, hard mounts, and eight
@@ -67,6 +68,20 @@ def build(site: Site, network: Network, tiers: Sequence[StorageTier]) -> Storage
         resources.append(made)
         mounts[tier.metadata.name] = mount
     return Storage((*_accounts_and_pools(site, pooled), *resources), mounts)
+
+
+def in_other_accounts(site: Site, tiers: Sequence[StorageTier]) -> dict[str, str]:
+    """Return the ids of the pools in accounts of others, by the lower-case ids that they would have in ours.
+
+    Such an account may serve several environments, so that their pools need different names.
+    """
+    found = {}
+    for tier in tiers:
+        name, spec = tier.metadata.name, tier.spec.net_app_files
+        if spec is not None and spec.account is not None and tier.spec.attach is None:
+            pool = site.globally_unique(f"{name}-", len(name) + _SUFFIX_LENGTH)
+            found[site.id(_POOLS, _ACCOUNT, name).lower()] = f"{spec.account}/capacityPools/{pool}"
+    return found
 
 
 def attached(site: Site, tiers: Sequence[StorageTier]) -> dict[str, str]:
@@ -113,7 +128,7 @@ def _accounts_and_pools(site: Site, tiers: Sequence[StorageTier]) -> Iterator[Re
         if key == ours.lower():
             yield site.resource(_ACCOUNTS, _ACCOUNT, step=_STEP, properties={})
         else:
-            yield Resource(id=account, step=_STEP, owner=site.owner, referenced=True)
+            yield site.referenced(account, _STEP)
     yield from pools
 
 

@@ -75,7 +75,8 @@ def find_problems(
         *_duplicates(staying_partitions, lambda item: item.partition_name, "PartitionNameTaken", _SAME_PARTITION),
     ]
     if network.existing is not None:
-        problems += _existing_network_problems(environment, network.existing.subnets, older)
+        if network.existing.blob_dns_zone is None:
+            problems += _existing_network_problems(environment, network.existing.subnets, older)
         problems += _missing_subnets(network.existing.subnets, staying_tiers)
     else:
         problems += _address_space_problems(environment, staying_tiers, staying_partitions, older)
@@ -155,7 +156,8 @@ def _existing_network_problems(
                 _owner(environment),
                 "NetworkTaken",
                 f"{network} is used by HPCEnvironment {_full_name(other)}, and Azure links "
-                "a network to one private DNS zone of a name only: use a virtual network for each environment",
+                "a network to one private DNS zone of a name only: use a virtual network for each environment, or "
+                "write the zone that this network has as network.existing.blobDnsZone",
             )
 
 

@@ -1,5 +1,6 @@
 """Each row of the table through its whole life, with the real SDK, against the emulator."""
 
+import asyncio
 import base64
 import copy
 from datetime import UTC, datetime
@@ -42,6 +43,8 @@ SCALE_SET = f"{GROUP}/providers/Microsoft.Compute/virtualMachineScaleSets/hpc"
 NETAPP = f"{GROUP}/providers/Microsoft.NetApp/netAppAccounts/climate"
 POOL, VOLUME = f"{NETAPP}/capacityPools/pool", f"{NETAPP}/capacityPools/pool/volumes/home"
 LUSTRE = f"{GROUP}/providers/Microsoft.StorageCache/amlFilesystems/scratch"
+WORKSPACE = f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/logs"
+GALLERY = f"{GROUP}/providers/Microsoft.Compute/galleries/hpc"
 CONTRIBUTOR = (
     f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/"
     "b24988ac-6180-42a0-ab88-20f7382dd24c"
@@ -269,6 +272,12 @@ RESOURCES = {
         },
         {"properties": {"maintenanceWindow": {"dayOfWeek": "Monday", "timeOfDayUTC": "04:00"}}},
     ),
+    WORKSPACE: ((GROUP,), LOCATION | {"properties": {"sku": {"name": "PerGB2018"}}}, {"tags": {"a": "2"}}),
+    f"{VAULT}/providers/Microsoft.Insights/diagnosticSettings/logs": (
+        (VAULT, WORKSPACE),
+        {"properties": {"workspaceId": WORKSPACE, "logs": [{"categoryGroup": "audit", "enabled": True}]}},
+        None,
+    ),
     f"{LUSTRE}/expansionJobs/grow": (
         (LUSTRE,),
         LOCATION | {"properties": {"newStorageCapacityTiB": 16}},
@@ -355,14 +364,15 @@ async def test_a_whole_life(azure, resource_id):
     await finish(azure, resource_id, "DELETE", await azure.delete(resource_id))
 
 
-NOT_EMULATED = {  # test_protocol.py has these
-    "microsoft.storage/storageaccounts/fileservices/shares",
+ELSEWHERE = {
+    "microsoft.compute/galleries/images/versions",  # below, because it needs what no row is for
+    "microsoft.storage/storageaccounts/fileservices/shares",  # not emulated: test_protocol.py
     "microsoft.storage/storageaccounts/blobservices/containers",
 }
 
 
 def test_every_row_has_a_life_here():
-    assert {ArmId.parse(item).type.lower() for item in RESOURCES} | NOT_EMULATED == set(TABLE)
+    assert {ArmId.parse(item).type.lower() for item in RESOURCES} | ELSEWHERE == set(TABLE)
 
 
 async def fault(emulator, **script):
@@ -467,6 +477,44 @@ async def test_a_survey_is_late(azure, emulator):
 async def test_the_newest_image(azure):
     version = await azure.latest_image_version("westeurope", "microsoft-dsvm:ubuntu-hpc:2204:latest")
     assert version[0].isdigit()
+
+
+async def put_directly(emulator, resource_id, body):
+    headers = {"Authorization": "Bearer very-secret"}
+    url = f"{emulator.url}{resource_id}?api-version=2024-03-03"
+    async with aiohttp.ClientSession() as session, session.put(url, json=body, headers=headers) as done:
+        assert done.status < 300, await done.text()
+
+
+async def test_versions_of_a_gallery_image_and_the_newest_of_them(azure, emulator):
+    await make(azure, DISK)
+    image = f"{GALLERY}/images/nodes"
+    definition = {"osType": "Linux", "osState": "Generalized", "hyperVGeneration": "V2"}
+    definition["identifier"] = {"publisher": "site", "offer": "hpc", "sku": "nodes"}
+    await put_directly(emulator, GALLERY, LOCATION)
+    await put_directly(emulator, image, LOCATION | {"properties": definition})
+    with pytest.raises(AzureError) as none_yet:
+        await azure.latest_image_version("westeurope", image)
+    assert none_yet.value.error_class is ErrorClass.PERMANENT
+    with pytest.raises(AzureError) as no_image:
+        await azure.latest_image_version("westeurope", f"{image}-other")
+    assert no_image.value.status == 404
+
+    def version(**profile):
+        storage = {"osDiskImage": {"source": {"id": DISK}}}
+        return LOCATION | {"properties": {"publishingProfile": profile, "storageProfile": storage}}
+
+    for name, profile in (("1.0.9", {}), ("1.0.10", {}), ("2.0.0", {"excludeFromLatest": True})):
+        await finish(
+            azure, f"{image}/versions/{name}", "PUT", await azure.put(f"{image}/versions/{name}", version(**profile))
+        )
+    assert (await azure.get(f"{image}/versions/1.0.9"))["name"] == "1.0.9"
+    assert await azure.latest_image_version("westeurope", image) == "1.0.10"
+    with pytest.raises(AzureError):
+        await azure.latest_image_version("eastus", image)
+    newest = f"{image}/versions/1.0.10"
+    await finish(azure, newest, "DELETE", await azure.delete(newest))
+    assert await azure.latest_image_version("westeurope", image) == "1.0.9"
 
 
 async def test_the_default_credential_gets_its_token_from_the_emulator(stack, emulator, monkeypatch):

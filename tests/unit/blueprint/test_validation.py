@@ -93,6 +93,18 @@ def test_of_two_environments_that_adopt_one_resource_the_newer_is_at_fault(examp
     assert found(adopting("new", NEW, "10.41.0.0/20", there + "2"), others=[old]) == []
 
 
+def test_two_environments_share_a_network_where_its_zone_is_named(example):
+    def on_hub(name, age, **more):
+        network = example.existing()
+        network["existing"] |= more
+        return example.environment(name, age, network=network)
+
+    old = on_hub("old", OLD)
+    assert found(on_hub("new", NEW), others=[old]) == [("HPCEnvironment/new", "NetworkTaken")]
+    zone = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/"
+    assert found(on_hub("new", NEW, blobDnsZone=f"{zone}privatelink.blob.core.windows.net"), others=[old]) == []
+
+
 # --- Two partitions
 
 
