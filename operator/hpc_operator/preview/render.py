@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from typing import Final
 
 from hpc_operator.api.plan import Action, FieldDifference, Plan, PlannedChange
@@ -24,8 +24,6 @@ _BOLD, _DIM, _YELLOW = "1", "2", "33"
 _DETAIL: Final = " " * 6
 _WIDEST_NAME: Final = 56
 """Names are padded to the longest one up to here, in characters; one that is longer stands out."""
-_ASIDE: Final = 60
-"""Characters of a reason that still stand beside the name."""
 _LONG: Final = 110
 """Characters of a field that still stand on one line."""
 
@@ -74,25 +72,22 @@ def _problems(problems: Iterable[Problem], paint: _Paint) -> Iterator[list[str]]
 
 
 def _changes(changes: Sequence[PlannedChange], paint: _Paint) -> Iterator[list[str]]:
-    """Yield a block of lines for each change that has much to say, and one for all those between two of them."""
-    name_width = min(_WIDEST_NAME, max((len(change.name) for change in changes), default=0))
-    owner_width = max((len(change.owner) for change in changes), default=0)
-    short: list[str] = []
-    for change in changes:
-        sign, color = _SIGNS[change.action]
-        heading = f"  {paint(color, sign)} {_printable(change.name).ljust(name_width)}  "
-        why = _printable(change.why)
-        details = list(_details(change, paint))
-        if details or len(why) > _ASIDE:
-            yield short
-            short = []
-            yield [heading + paint(_DIM, change.owner), *([_DETAIL + why] if why else []), *details]
-        else:
-            short.append(heading + paint(_DIM, f"{change.owner.ljust(owner_width)}  {why}".rstrip()))
-    yield short
+    """Yield a block of lines for each change; those in a row of which the same is to be said share one."""
+    width = min(_WIDEST_NAME, max((len(change.name) for change in changes), default=0))
+    for (action, details), alike in groupby(changes, lambda change: (change.action, [*_details(change, paint)])):
+        sign, color = _SIGNS[action]
+        yield [
+            *(
+                f"  {paint(color, sign)} {_printable(change.name).ljust(width)}  {paint(_DIM, change.owner)}"
+                for change in alike
+            ),
+            *details,
+        ]
 
 
 def _details(change: PlannedChange, paint: _Paint) -> Iterator[str]:
+    if change.why:
+        yield f"{_DETAIL}{_printable(change.why)}"
     for field in change.fields:
         yield f"{_DETAIL}{_field(field, paint)}"
     for label, text in (

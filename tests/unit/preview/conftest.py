@@ -59,9 +59,6 @@ CHANGES = (
     ),
     change("Delete", "disks state", why="It is no longer wanted.", waits_for=approval("disks old", "disks state")),
     change("Blocked", "virtualMachines gpu", why="There is no quota.", touches="2 nodes"),
-    change(
-        "Blocked", "resourceGroups climate", why="It belongs to lab/climate, and this is hpc/climate: delete it there."
-    ),
 )
 PROBLEM = Problem(Owner("StorageTier", "old"), "MountPathTaken", "mountPath /home is taken by StorageTier climate-home")
 

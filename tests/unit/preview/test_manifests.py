@@ -137,6 +137,12 @@ def test_a_field_without_a_value_is_not_there(read):
         (PARTITION.replace("nodes:", "rollout: {maxSurge: [1]}, nodes:"), "spec.rollout.maxSurge: Input should be"),
         (PARTITION.replace("max: 16", "max: 16, maxx: 16"), "spec.nodes.maxx: there is no such field"),
         (PARTITION.replace("vmSizes", "vm_sizes"), "spec.vm_sizes: there is no such field"),
+        (
+            ENVIRONMENT.replace("addressSpace: [10.40.0.0/20], ", ""),
+            "0.yaml: HPCEnvironment/climate: spec.network: the",
+        ),
+        (ENVIRONMENT.replace("climate", "Climate"), "0.yaml: HPCEnvironment/Climate: metadata.name must start with"),
+        (PARTITION.replace("max: 16", "min: 17, max: 16"), "spec.nodes.min: nodes.min may not be greater than"),
         (TIER.replace("name: climate-home", "nom: x"), "0.yaml: StorageTier/?: metadata.name: Field required"),
         (TIER.replace("spec:", "specs:"), "spec: Field required"),
         (TIER.replace("v1alpha1", "v2"), "there is no StorageTier in azurehpc.io/v2: write one of"),

@@ -35,6 +35,14 @@ def test_every_word_of_the_plan_is_there(key, plan):
             assert field.after in text
 
 
+def test_what_many_changes_have_in_common_is_said_once(key, plan):
+    """A new tag is an update of every resource."""
+    names = [f"disks {number}" for number in range(20)]
+    text = render(key, plan(*(plan.change("Update", name, why="The specification says otherwise.") for name in names)))
+    assert all(name in text for name in names)
+    assert text.count("The specification says otherwise.") == 1
+
+
 def test_where_nothing_is_to_do(key, plan):
     assert render(key, plan(summary="nothing to do")) == "HPCEnvironment hpc/climate: plan 3f9a2c41d0\nnothing to do\n"
 
