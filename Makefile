@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo demo-down test test-fast test-az test-ansible test-go-sdk lint format generate check-generated bench bench-emulator clean
+.PHONY: help setup demo demo-down test test-fast test-az test-ansible test-go-sdk lint format generate check-generated bench bench-fleet bench-emulator clean
 
 help: ## list these tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,10 @@ format: $(STAMP) ## format the code
 bench: $(STAMP) ## measure: requests, writes and ratios, printed as a table
 	@$(BIN)/python -m local_cluster binaries
 	@$(BIN)/python tests/bench/run.py
+
+bench-fleet: $(STAMP) ## measure one operator with 1,000 environments: memory, processor, restart, edits (10 minutes)
+	@$(BIN)/python -m local_cluster binaries
+	@$(BIN)/python tests/bench/fleet.py
 
 bench-emulator: $(STAMP) ## measure the emulator with 50,000 resources: requests per second, memory, start
 	@$(BIN)/python tests/bench/emulator.py

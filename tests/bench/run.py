@@ -9,23 +9,20 @@ import asyncio
 import contextlib
 import json
 import logging
-import shutil
-import signal
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import one_pass
+import session
 from chain import Chain, Wait, blueprint_of, explain, seconds, shortest
 from counting import Phase, Request, counted
 from latency import delayed
 from report import Figure, Report
-from rich.console import Console
+from session import STATE, Say
 from watching import PLURALS, Objects, Watcher, is_ready, is_settled
 from world import ROOT, BenchError, World
 
@@ -49,7 +46,6 @@ EXAMPLE = ROOT / "examples" / "quickstart"
 NAMESPACE = "hpc"
 ENVIRONMENT, PARTITION, TIER = "climate", "climate-hpc", "climate-home"
 VM_SIZES = ("Standard_HB176rs_v4", "Standard_HB120rs_v3")
-STATE = ROOT / ".state" / "bench"
 
 PATH_GOAL = 1.05  # the architecture's goal for time to Ready
 CALLS_GOAL = 1.3  # ARM calls to create, for each resource
@@ -63,17 +59,19 @@ class Bench:
     ----------
     world
         What runs.
+    report
+        What to fill.
     say
         Told what is being done.
     """
 
-    def __init__(self, world: World, say: Callable[[str], None]) -> None:
+    def __init__(self, world: World, report: Report, say: Say) -> None:
+        self.report = report
         self._world = world
         self._say = say
         self._watcher = Watcher(world.kubeconfig, NAMESPACE, world.check)
         self._phases: list[Phase] = []
         self._least: dict[tuple[str, str], int] = {}  # the generation that an edit led to, by kind and name
-        self.report = Report()
 
     def close(self) -> None:
         """Follow the cluster no longer."""
@@ -422,43 +420,17 @@ def _short(resource_id: str) -> str:
     return "/".join(resource_id.rsplit("/", 2)[-2:])
 
 
-def main() -> int:
-    """Run, print and write; 0 unless the run itself broke."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    STATE.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="run-", dir=STATE))
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        console.print(f"{time.monotonic() - began:5.0f} s  {text}", style="dim")
-
+def work(world: World, report: Report, say: Say) -> None:
+    """Measure in a world, and then the one thing that needs none."""
+    bench = Bench(world, report, say)
     try:
-        say("API server, emulated Azure and operator start")
-        with World(directory, SPEED) as world:
-            bench = Bench(world, say)
-            try:
-                bench.run()
-            finally:
-                bench.close()
-        say("one pass over 60 resources, again and again")
-        logging.disable(logging.WARNING)
-        one_pass.add_to(bench.report, asyncio.run(one_pass.measure()))
-    except KeyboardInterrupt:
-        console.print("Interrupted; everything that was started has been ended.")
-        shutil.rmtree(directory, ignore_errors=True)
-        return 130
-    except BenchError as error:
-        console.print(f"{error}\nLogs are in {directory}.", style="red")
-        return 1
-    shutil.rmtree(directory)
-    say("done")
-    console.print()
-    bench.report.show(console)
-    bench.report.write(STATE / "last.json")
-    console.print(f"\nAlso in {(STATE / 'last.json').relative_to(ROOT)}.")
-    return 0
+        bench.run()
+    finally:
+        bench.close()
+    say(f"one pass over {one_pass.RESOURCES} resources, again and again")
+    logging.disable(logging.WARNING)
+    one_pass.add_to(report, asyncio.run(one_pass.measure()))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(session.run(work, speed=SPEED, result="last.json"))

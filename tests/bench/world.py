@@ -189,6 +189,7 @@ class World:
         self._directory = directory
         self._speed = speed
         self._ends = contextlib.ExitStack()
+        self._emulator: Program | None = None
         self.azure: Azure
         self.operator: Operator
         self.kubeconfig = directory / "cluster" / "kubeconfig"
@@ -238,8 +239,31 @@ class World:
             self.operator = before
         self.operator.start()
 
+    @contextlib.contextmanager
+    def paused(self, speed: float, **settings: str) -> Iterator[Path]:
+        """End operator and emulator; at the end start the emulator anew, and have another operator ready to be started.
+
+        Parameters
+        ----------
+        speed
+            Emulated seconds per second from then on.
+        settings
+            Of the operator.
+
+        Yields
+        ------
+        Path
+            The state of the emulator, which is nobody's meanwhile.
+        """
+        self.operator.stop()
+        self._stop_emulator()
+        yield self._directory / "azure"
+        self._start_emulator(speed)
+        self.operator = self._operator(**settings)
+
     def check(self) -> None:
         """Raise if something that has to run does not."""
+        assert self._emulator is not None
         self._emulator.check()
         self.operator.check()
 
@@ -263,27 +287,34 @@ class World:
         self.kubectl("apply", "--server-side", "-f", "crds")
         self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", "crds")
 
+        self._ends.callback(self._stop_emulator)
+        self._start_emulator(self._speed)
+        self.operator = self._operator()
+        self._ends.callback(self._stop_operator)
+        self.operator.start()
+
+    def _start_emulator(self, speed: float) -> None:
         ready_file = self._directory / "azure.json"
-        arguments = ("serve", "--speed", f"{self._speed:g}", "--seed", "1", "--ready-file", str(ready_file))
-        self._emulator = Program(
+        ready_file.unlink(missing_ok=True)
+        arguments = ("serve", "--speed", f"{speed:g}", "--seed", "1", "--ready-file", str(ready_file))
+        emulator = self._emulator = Program(
             "emulator",
             ("azure_emulator.cli", *arguments, "--state", str(self._directory / "azure")),
             self._environment,
             self._directory / "azure-emulator.log",
         )
-        self._ends.callback(self._emulator.stop)
-        self._emulator.start()
+        emulator.start()
 
         def emulator_is_ready() -> bool:
-            self._emulator.check()
+            emulator.check()
             return ready_file.exists()
 
         eventually(emulator_is_ready, START_SECONDS, "the emulator is ready")
         self.azure = Azure(json.loads(ready_file.read_text())["url"])
 
-        self.operator = self._operator()
-        self._ends.callback(self._stop_operator)
-        self.operator.start()
+    def _stop_emulator(self) -> None:
+        if self._emulator is not None:
+            self._emulator.stop()
 
     def _stop_operator(self) -> None:
         self.operator.stop()  # whichever it is by then
