@@ -1,7 +1,10 @@
 """What a subscription allows and costs, asked with the real SDK: of the emulator, and of a server that tests script."""
 
 import asyncio
+import json
+import re
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -23,6 +26,12 @@ ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/climatedata"
 WEST = {"location": "westeurope"}
 HB4 = "Standard_HB176rs_v4"
 FREE, SOLD = "microsoft-dsvm:ubuntu-hpc:2204:latest", "paloaltonetworks:vmseries-flex:byol:latest"
+(ROLE,) = re.findall(
+    r"<<EOF\n(\{.*?\"Actions\".*?\})\nEOF",
+    (Path(__file__).parents[3] / "docs" / "installing.md").read_text("utf-8"),
+    re.DOTALL,
+)
+ROLE = json.loads(ROLE)
 TENANT = "00000000-0000-0000-0000-00000000a2ed"
 
 
@@ -290,6 +299,38 @@ async def test_permissions(emulator, azure):
                                    "Authorization/roleAssignments/write")
                 ])  # fmt: skip
     assert seen == [[True, False, False]] * 2 + [[True, True, False]] * 2
+
+
+async def test_the_role_of_the_documents_is_enough(emulator, azure, somebody):
+    """With rights on, as the custom role of docs/installing.md: nothing that is asked for is refused."""
+    role = ROLE | {"AssignableScopes": [ROOT]}
+    definition = f"{ROOT}/providers/Microsoft.Authorization/roleDefinitions/7a1b2c3d-0000-4000-8000-000000000001"
+    await somebody.write("PUT", definition, {"properties": {
+        "roleName": role["Name"], "type": "CustomRole", "assignableScopes": role["AssignableScopes"],
+        "permissions": [{"actions": role["Actions"], "notActions": []}],
+    }})  # fmt: skip
+    token = await token_of(emulator, "operator", role["Name"])
+    await azure.put(NSG, WEST)
+    await somebody.lock(GROUP, "freeze", "ReadOnly")
+    emulator.store.set("takenNames", ["climate-vault"])
+    emulator.store.set("rights", "on")
+    emulator.store.set("rightsDelaySeconds", 0)
+    async with AzureClient(emulator.url, SUBSCRIPTION, Opaque(token)) as client:
+        subscription = AzureSubscription(client)
+        for namespace in ("Compute", "Network", "Storage", "NetApp", "StorageCache"):
+            assert await subscription.usages(f"Microsoft.{namespace}", "westeurope")
+        assert await subscription.vm_sizes("westeurope")
+        assert (await subscription.image("westeurope", SOLD)).terms_accepted is False
+        assert await subscription.registrations()
+        assert await subscription.name_taken(ACCOUNT) == ""
+        assert await subscription.name_taken(VAULT)
+        assert (await subscription.permissions(GROUP)).allows("Microsoft.Compute/virtualMachines/write")
+        assert await subscription.locks(GROUP)
+        since = (emulator.clock.now - timedelta(days=1)).isoformat()
+        assert await subscription.last_author(NSG, since)
+        with pytest.raises(AzureError, match='Lock "freeze"'):
+            await client.put(NSG, WEST)
+    assert [one["path"] for one in emulator.requests if one["status"] == 403] == []
 
 
 class Opaque(Credential):
