@@ -17,6 +17,18 @@ from hpc_operator.reconcile.environment import Reconciler
 from hpc_operator.reconcile.ports import Snapshot
 from hpc_operator.reconcile.scope import owner_of
 from hpc_operator.settings import Settings
+from hpc_operator.subscription import Permissions
+
+
+class OperatorsSubscription(AzureSubscription):
+    """The subscription as the operator may use it, asked by somebody who may only read.
+
+    Who asks for a plan is not who carries it out, and Azure shows nobody what somebody else may do.
+    """
+
+    async def permissions(self, scope: str) -> Permissions:  # noqa: ARG002
+        """Return all rights: whether the operator has them is seen by the operator."""
+        return Permissions(grants=((("*",), ()),))
 
 
 async def look(snapshots: Sequence[Snapshot], settings: Settings) -> list[Outlook]:
@@ -42,7 +54,7 @@ async def _look(snapshot: Snapshot, azure: AzureClient, settings: Settings) -> O
     known = replace(snapshot, environment=environment.model_copy(update={"metadata": metadata}))
     reconciler = Reconciler(
         azure,
-        AzureSubscription(azure, PriceList(settings.prices_url)),
+        OperatorsSubscription(azure, PriceList(settings.prices_url)),
         ManifestCluster([known]),
         subscription_id=settings.subscription_id,
         holder=holder,
