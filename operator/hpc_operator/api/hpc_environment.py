@@ -390,7 +390,8 @@ class Adoption(Model):
         update=Update.NOTHING,
         because="says which resource stands for which",
         description="The resource as the operator would make it: its id from the provider's namespace on, such as "
-        "Microsoft.Network/virtualNetworks/vnet/subnets/compute.",
+        "Microsoft.Network/virtualNetworks/vnet/subnets/compute. The two whose names nobody can know before are called "
+        "Microsoft.Storage/storageAccounts/storage and Microsoft.KeyVault/vaults/vault.",
     )
     id: Annotated[
         str,

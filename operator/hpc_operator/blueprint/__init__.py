@@ -69,4 +69,4 @@ def find_adoption_problems(inputs: Inputs) -> list[Problem]:
     environment = inputs.environment
     spec = environment.spec.model_copy(update={"adopt": ()})
     expected = build(replace(inputs, environment=environment.model_copy(update={"spec": spec})))
-    return adoption.find_problems(environment, expected)
+    return adoption.find_problems(Site(inputs.subscription_id, environment), expected.graph)

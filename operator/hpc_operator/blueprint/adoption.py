@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hpc_operator.api import HPCEnvironment, StorageTier
+from hpc_operator.api import StorageTier
 from hpc_operator.blueprint import storage
 from hpc_operator.blueprint.names import Site
 from hpc_operator.blueprint.validation import Problem
-from hpc_operator.blueprint.vocabulary import Blueprint
-from hpc_operator.graph import ArmId, Owner, Resource, Step, lineage, moved
+from hpc_operator.graph import ArmId, Graph, Owner, Resource, Step, lineage, moved
 
 _NAMES_SHOWN: Final = 3
 
@@ -64,7 +63,7 @@ def find(site: Site, tiers: Sequence[StorageTier]) -> Adopted:
         Its tiers.
     """
     entries = site.environment.spec.adopt
-    adopted = {f"{site.resource_group_id}/providers/{entry.resource}".lower(): entry.id for entry in entries}
+    adopted = {site.expected_id(entry.resource).lower(): entry.id for entry in entries}
     managed = {entry.id.lower(): entry.manage for entry in entries}
     attached = storage.attached(site, tiers)
     stand_ins = adopted | attached
@@ -75,41 +74,39 @@ def find(site: Site, tiers: Sequence[StorageTier]) -> Adopted:
     )
 
 
-def find_problems(environment: HPCEnvironment, expected: Blueprint) -> list[Problem]:
+def find_problems(site: Site, expected: Graph) -> list[Problem]:
     """Return what is wrong with `spec.adopt`, in the order of its entries.
 
     Parameters
     ----------
-    environment
-        The environment.
+    site
+        The environment, with everything where we would put it.
     expected
         What Azure should hold if nothing were adopted.
     """
-    owner = Owner("HPCEnvironment", environment.metadata.name)
-    prefix = f"{expected.resource_group_id}/providers/"
-    known = {resource.id.lower(): resource.id for resource in expected.graph}
-    names = sorted(item.removeprefix(prefix) for item in known.values() if item.startswith(prefix))
+    prefix = f"{site.resource_group_id}/providers/"
+    names = sorted(resource.id.removeprefix(prefix) for resource in expected if resource.id.startswith(prefix))
     problems = []
     places: dict[str, str] = {}
-    for entry in environment.spec.adopt:
-        ours = f"{prefix}{entry.resource}"
+    for entry in site.environment.spec.adopt:
+        ours = site.expected_id(entry.resource)
         type_of_ours, type_of_theirs = ArmId.parse(ours).type, ArmId.parse(entry.id).type
-        if ours.lower() not in known:
+        if ours not in expected:
             few = difflib.get_close_matches(entry.resource, names, n=_NAMES_SHOWN, cutoff=0.0)
             message = (
                 f"adopt names {entry.resource}, which is no resource of this environment: write one that is, such as "
                 + ", ".join(few)
             )
-            problems.append(Problem(owner, "AdoptionUnknown", message))
+            problems.append(Problem(site.owner, "AdoptionUnknown", message))
         elif type_of_ours.lower() != type_of_theirs.lower():
             message = (
                 f"adopt gives {entry.resource} the id {entry.id}, which is a {type_of_theirs}: write the id of a "
                 f"{type_of_ours}"
             )
-            problems.append(Problem(owner, "AdoptionMismatch", message))
+            problems.append(Problem(site.owner, "AdoptionMismatch", message))
         else:
             places[ours.lower()] = entry.id
-    return problems or list(_twice(owner, known.values(), places))
+    return problems or list(_twice(site.owner, (resource.id for resource in expected), places))
 
 
 def _twice(owner: Owner, ids: Iterable[str], places: Mapping[str, str]) -> Iterator[Problem]:

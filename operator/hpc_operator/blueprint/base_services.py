@@ -16,7 +16,7 @@ from hpc_operator.api.common import parse_quantity
 from hpc_operator.blueprint import machines
 from hpc_operator.blueprint.cloud_init import Part, boot
 from hpc_operator.blueprint.infrastructure import Infrastructure
-from hpc_operator.blueprint.names import Site, role_assignment_name
+from hpc_operator.blueprint.names import VAULT, Site, role_assignment_name
 from hpc_operator.blueprint.scripts import script
 from hpc_operator.graph import Ref, Resource, Step
 from hpc_operator.slurm.configuration import SCHEDULER_HOST, STATE_DIRECTORY, render
@@ -96,12 +96,11 @@ def _client_id(identity: Resource) -> Ref:
 
 
 def _vault(site: Site, infrastructure: Infrastructure, any_identity: Resource) -> Resource:
-    """Return the vault. A deleted one keeps its name for a while, hence the object's uid in it."""
     network = infrastructure.network
     subnets = {item.id.lower(): item for item in (network.compute, network.services)}
     return site.resource(
-        "Microsoft.KeyVault/vaults",
-        site.globally_unique("hpc-", 24, site.environment.metadata.uid),
+        VAULT,
+        site.vault_name,
         step=_STEP,
         properties={
             # An identity tells the tenant, so that nobody has to configure it.

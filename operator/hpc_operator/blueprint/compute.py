@@ -16,7 +16,16 @@ from hpc_operator.blueprint import machines
 from hpc_operator.blueprint.base_services import BaseServices
 from hpc_operator.blueprint.cloud_init import boot
 from hpc_operator.blueprint.infrastructure import Network
-from hpc_operator.blueprint.names import Site, digest
+from hpc_operator.blueprint.names import (
+    GENERATION_TAG,
+    IMAGE_TAG,
+    LONGEST_TAG_VALUE,
+    PARTITION_TAG,
+    PRIORITY_TAG,
+    VM_SIZE_TAG,
+    Site,
+    digest,
+)
 from hpc_operator.blueprint.vocabulary import MountPoint
 from hpc_operator.graph import NODE_NAME, NodeSet, Owner, Resource, Step, Text
 
@@ -54,7 +63,7 @@ def build(
         if image.resource is not None:
             images[image.resource.id.lower()] = image.resource  # partitions may have the same
         generation = _generation(partition, image, network.compute)
-        scale_set = _scale_set(site, partition, generation)
+        scale_set = _scale_set(site, partition, image, generation)
         scale_sets.append(scale_set)
         node_sets.append(_node_set(site, network, base_services, mounts, partition, image, generation, scale_set))
     return Compute((*images.values(), *scale_sets), tuple(node_sets))
@@ -66,6 +75,8 @@ class NodeImage:
 
     Parameters
     ----------
+    name
+        URN or ARM id, with the version.
     version
         The version, never `latest`.
     identity
@@ -78,6 +89,7 @@ class NodeImage:
         The version of a gallery image, which has to exist; None for an image of the marketplace.
     """
 
+    name: str
     version: str
     identity: tuple[str, ...]
     reference: Mapping[str, Any]
@@ -90,10 +102,11 @@ class NodeImage:
         image = partition.spec.image
         if image.gallery_image is None:
             urn = image.reference
-            return cls(version, machines.image_parts(urn)[:3], machines.image(urn, version), machines.plan(urn))
+            parts = machines.image_parts(urn)[:3]
+            return cls(":".join((*parts, version)), version, parts, machines.image(urn, version), machines.plan(urn))
         definition, _, _ = image.gallery_image.partition("/versions/")
         resource = site.referenced(f"{definition}/versions/{version}", _STEP)
-        return cls(version, (definition.lower(),), {"id": resource.ref()}, {}, resource)
+        return cls(resource.id, version, (definition.lower(),), {"id": resource.ref()}, {}, resource)
 
 
 def surge(partition: ComputePartition) -> tuple[int, int]:
@@ -137,12 +150,20 @@ def _generation(partition: ComputePartition, image: NodeImage, subnet: Resource)
     )
 
 
-def _scale_set(site: Site, partition: ComputePartition, generation: str) -> Resource:
+def _described(partition: ComputePartition, image: NodeImage) -> dict[str, str]:
+    """Return tags that tell what a generation is like even where it has no node."""
+    tags = {VM_SIZE_TAG: partition.spec.vm_sizes[0], PRIORITY_TAG: partition.spec.priority}
+    # An ARM id may be too long; then a node has to tell.
+    return tags | ({IMAGE_TAG: image.name} if len(image.name) <= LONGEST_TAG_VALUE else {})
+
+
+def _scale_set(site: Site, partition: ComputePartition, image: NodeImage, generation: str) -> Resource:
     return site.resource(
         "Microsoft.Compute/virtualMachineScaleSets",
         f"{partition.metadata.name}-{generation}",
         step=_STEP,
         owner=Owner("ComputePartition", partition.metadata.name),
+        ownership=_described(partition, image),
         properties={
             "orchestrationMode": "Flexible",
             # Spread over as many racks as there are; only so a Flexible scale set takes up to 1000 machines.
@@ -191,7 +212,7 @@ def _node_set(
         name_prefix=f"{name}-{generation}-",
         body={
             "location": site.environment.spec.location,
-            "tags": site.tags(owner, partition=name, generation=generation),
+            "tags": site.tags(owner, {PARTITION_TAG: name, GENERATION_TAG: generation}),
             **image.plan,
             "identity": machines.identity(base_services.machine_identity),
             "properties": properties,

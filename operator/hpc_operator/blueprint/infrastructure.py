@@ -14,7 +14,7 @@ from typing import Any, Final
 from hpc_operator.api import StorageTier
 from hpc_operator.api.hpc_environment import BLOB_DNS_ZONE, ExistingSubnets
 from hpc_operator.blueprint import security_rules
-from hpc_operator.blueprint.names import CLAIM_TAG, Site
+from hpc_operator.blueprint.names import CLAIM_TAG, STORAGE_ACCOUNT, Site
 from hpc_operator.blueprint.security_rules import Peers, SecurityRule
 from hpc_operator.blueprint.subnets import AddressPlan, plan
 from hpc_operator.graph import Resource, Step, Text, parent_id
@@ -236,8 +236,8 @@ def _bastion(site: Site, addresses: AddressPlan, sku: str) -> list[Resource]:
 def _storage_account(site: Site) -> Resource:
     """Return the account for logs, backups and configuration files: reached privately and with identities only."""
     return site.resource(
-        "Microsoft.Storage/storageAccounts",
-        site.globally_unique("hpc", 24),
+        STORAGE_ACCOUNT,
+        site.storage_account_name,
         step=_STEP,
         kind="StorageV2",
         sku={"name": "Standard_LRS"},

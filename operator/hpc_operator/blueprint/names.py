@@ -27,10 +27,30 @@ PARTITION_TAG: Final = f"{TAG_PREFIX}partition"
 GENERATION_TAG: Final = f"{TAG_PREFIX}generation"
 CLAIM_TAG: Final = f"{TAG_PREFIX}claim"
 """On the resource group alone: which operator the environment belongs to."""
-OWNERSHIP_TAGS: Final = tuple(
-    f"{TAG_PREFIX}{what}" for what in ("environment", "owner", "partition", "generation", "purpose", "claim")
+OWNER_TAG: Final = f"{TAG_PREFIX}owner"
+PURPOSE_TAG: Final = f"{TAG_PREFIX}purpose"
+MOUNT_PATH_TAG: Final = f"{TAG_PREFIX}mount-path"
+VM_SIZE_TAG: Final = f"{TAG_PREFIX}vm-size"
+PRIORITY_TAG: Final = f"{TAG_PREFIX}priority"
+IMAGE_TAG: Final = f"{TAG_PREFIX}image"
+OWNERSHIP_TAGS: Final = (
+    ENVIRONMENT_TAG,
+    OWNER_TAG,
+    PARTITION_TAG,
+    GENERATION_TAG,
+    PURPOSE_TAG,
+    CLAIM_TAG,
+    MOUNT_PATH_TAG,
+    VM_SIZE_TAG,
+    PRIORITY_TAG,
+    IMAGE_TAG,
 )
-"""Tags that tell whose a resource is. A user's tag of one of these names is left out."""
+"""Tags that tell whose a resource is, and what for where nothing else in Azure shows it. A user's tag of one of these
+names is left out."""
+LONGEST_TAG_VALUE: Final = 256
+
+STORAGE_ACCOUNT: Final = "Microsoft.Storage/storageAccounts"
+VAULT: Final = "Microsoft.KeyVault/vaults"
 
 
 def digest(*parts: str, length: int = _DIGEST_LENGTH) -> str:
@@ -86,6 +106,31 @@ class Site:
         """ARM id of the resource group."""
         return f"/subscriptions/{self.subscription_id}/resourceGroups/{resource_group_name(self.environment)}"
 
+    @property
+    def storage_account_name(self) -> str:
+        """Name of the storage account."""
+        return self.globally_unique("hpc", 24)
+
+    @property
+    def vault_name(self) -> str:
+        """Name of the vault. A deleted one keeps its name for a while, hence the object's uid in it."""
+        return self.globally_unique("hpc-", 24, self.environment.metadata.uid)
+
+    def expected_id(self, resource: str) -> str:
+        """Return the ARM id that we would give a resource.
+
+        Parameters
+        ----------
+        resource
+            Its type and names. Those whose name nobody can know are called `…/storageAccounts/storage` and
+            `…/vaults/vault`.
+        """
+        aliases = {
+            f"{STORAGE_ACCOUNT}/storage".lower(): f"{STORAGE_ACCOUNT}/{self.storage_account_name}",
+            f"{VAULT}/vault".lower(): f"{VAULT}/{self.vault_name}",
+        }
+        return f"{self.resource_group_id}/providers/{aliases.get(resource.lower(), resource)}"
+
     def id(self, resource_type: str, *names: str) -> str:
         """Return the ARM id of a resource: in the environment's resource group, or where it is in fact.
 
@@ -116,7 +161,7 @@ class Site:
         parts = (self.subscription_id.lower(), metadata.namespace, metadata.name, *more)
         return prefix + digest(*parts, length=length - len(prefix))
 
-    def tags(self, owner: Owner | None = None, **ownership: str) -> dict[str, str | None]:
+    def tags(self, owner: Owner | None = None, ownership: Mapping[str, str] | None = None) -> dict[str, str | None]:
         """Return the user's tags and the ownership tags; None stands for one that may not be there any more.
 
         Parameters
@@ -124,7 +169,7 @@ class Site:
         owner
             The custom resource, the environment where it is left out.
         ownership
-            More ownership tags, such as `partition`, without their prefix.
+            More ownership tags.
         """
         metadata = self.environment.metadata
         # Azure compares the names of tags without regard to case.
@@ -133,8 +178,8 @@ class Site:
         former = (key for key in self.former_tags if key.lower() not in present)
         tags: dict[str, str | None] = {**wanted, **dict.fromkeys(former)}
         tags[ENVIRONMENT_TAG] = f"{metadata.namespace}/{metadata.name}"
-        tags[f"{TAG_PREFIX}owner"] = str(owner or self.owner)
-        return tags | {f"{TAG_PREFIX}{key}": value for key, value in ownership.items()}
+        tags[OWNER_TAG] = str(owner or self.owner)
+        return {**tags, **(ownership or {})}
 
     def resource(
         self,
@@ -175,7 +220,7 @@ class Site:
             owner=owner or self.owner,
             body={
                 "location": location or self.environment.spec.location,
-                "tags": _as_many_as_allowed(resource_type, self.tags(owner, **(ownership or {}))),
+                "tags": _as_many_as_allowed(resource_type, self.tags(owner, ownership)),
                 **body,
             },
             retained=retained,

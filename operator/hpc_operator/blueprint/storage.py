@@ -14,7 +14,7 @@ from hpc_operator.api import StorageTier
 from hpc_operator.api.common import parse_quantity
 from hpc_operator.api.storage_tier import ExistingNfs, ManagedLustre, NetAppFiles
 from hpc_operator.blueprint.infrastructure import Network
-from hpc_operator.blueprint.names import Site
+from hpc_operator.blueprint.names import MOUNT_PATH_TAG, PURPOSE_TAG, Site
 from hpc_operator.blueprint.vocabulary import MountPoint
 from hpc_operator.graph import Owner, Resource, Step, Text, parent_id
 
@@ -107,7 +107,7 @@ def _resource(
         *names,
         step=_STEP,
         owner=Owner("StorageTier", tier.metadata.name),
-        ownership={"purpose": tier.spec.purpose},
+        ownership={PURPOSE_TAG: tier.spec.purpose, MOUNT_PATH_TAG: tier.spec.mount_path},
         retained=tier.spec.deletion_policy == "Retain",
         holds_data=holds_data,
         **body,

@@ -80,6 +80,21 @@ def test_a_role_on_an_observed_resource_is_still_ours(example):
     assert [flags(role) for role in roles] == [(False, False, False)]
 
 
+@pytest.mark.parametrize(
+    ("alias", "there"),
+    [
+        ("Microsoft.KeyVault/vaults/vault", f"{OLD}/Microsoft.KeyVault/vaults/theirs"),
+        ("Microsoft.Storage/storageAccounts/storage", f"{OLD}/Microsoft.Storage/storageAccounts/theirs"),
+    ],
+)
+def test_what_has_a_name_that_nobody_can_know_is_adopted_all_the_same(example, alias, there):
+    environment = adopt(example, (alias, there), metadata={"uid": "known to nobody"})
+    blueprint = example.blueprint(environment)
+    assert flags(blueprint.graph[there]) == (True, True, False)
+    assert len([item for item in blueprint.graph if item.type == alias.rpartition("/")[0]]) == 1
+    assert problems(example, environment) == []
+
+
 # --- What is wrong with adopt
 
 

@@ -194,6 +194,21 @@ def test_every_resource_that_takes_tags_says_whose_it_is(example):
     assert node.body["tags"]["hpc-generation"] == node.generation
 
 
+def test_tags_tell_what_nothing_else_in_azure_shows(example):
+    blueprint = example.blueprint(version="1")
+    volume = example.find(blueprint, "volumes").body["tags"]
+    assert (volume["hpc-purpose"], volume["hpc-mount-path"]) == ("Home", "/home")
+    scale_set = example.find(blueprint, "virtualMachineScaleSets").body["tags"]
+    assert scale_set["hpc-vm-size"] == "Standard_HB176rs_v4"
+    assert scale_set["hpc-priority"] == "Regular"
+    assert scale_set["hpc-image"] == "microsoft-dsvm:ubuntu-hpc:2204:1"
+    assert "hpc-partition" not in scale_set, "that is how nodes are found"
+    gallery = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/g/images/" + "i" * 300
+    partition = example.partition(image={"galleryImage": gallery})
+    found = example.blueprint(partitions=[partition], version="1.0.0")
+    assert "hpc-image" not in example.find(found, "virtualMachineScaleSets").body["tags"], "longer than a tag may be"
+
+
 def test_private_dns_gets_no_more_tags_than_it_takes(example):
     tags = {f"tag-{number}": "x" for number in range(15)}
     blueprint = example.blueprint(example.environment(tags=tags))
