@@ -182,8 +182,10 @@ class Operations:
             self._wake.clear()
             wait = self._heap[0].moment - time.monotonic() if self._heap else None
             if wait is None or wait > 0:
+                # Not wait_for(): in Python 3.11 it swallows a cancellation that meets the event, and close() would wait.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
                 continue
             following = heapq.heappop(self._heap).following
             if not self._is_followed(following):

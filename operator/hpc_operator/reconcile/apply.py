@@ -7,34 +7,17 @@ a time is started one at a time.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hpc_operator.arm import (
-    FAILED_STATES,
-    Azure,
-    AzureError,
-    ErrorClass,
-    Handle,
-    Outcome,
-    Started,
-    Verb,
-    is_final,
-    provisioning_state,
-)
-from hpc_operator.blueprint.names import ENVIRONMENT_TAG
-from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError, resolve
-from hpc_operator.reconcile.fields import differences, update_body
+from hpc_operator.arm import Azure, AzureError, ErrorClass, Handle, Outcome, Started, Verb, is_final, provisioning_state
+from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError
+from hpc_operator.reconcile.fields import overlay, update_body
 from hpc_operator.reconcile.memory import Memory
-from hpc_operator.reconcile.states import (
-    blocking_needs,
-    exclusive_scopes,
-    is_foreign,
-)
+from hpc_operator.reconcile.plan import Action, Planner, fingerprint, order_of
+from hpc_operator.reconcile.states import blocking_needs, exclusive_scopes
 
 
 @dataclass(frozen=True)
@@ -67,16 +50,16 @@ class Applier:
         Where requests go.
     memory
         What is known of the environment; updated with every answer.
-    environment
-        `namespace/name`, as the ownership tag has it.
+    planner
+        Tells what a resource needs, and what may start.
     wake
         Called when an operation ends.
     """
 
-    def __init__(self, azure: Azure, memory: Memory, environment: str, wake: Callable[[], None]) -> None:
+    def __init__(self, azure: Azure, memory: Memory, planner: Planner, wake: Callable[[], None]) -> None:
         self._azure = azure
         self._memory = memory
-        self._environment = environment
+        self._planner = planner
         self._wake = wake
 
     async def create_and_update(self, graph: Graph) -> None:
@@ -84,18 +67,31 @@ class Applier:
         for item in graph:
             if item.referenced:
                 self._check_reference(item)
-        priority = graph.remaining_path(
-            {item.id.lower(): self._azure.type_info(item.type).typical_seconds for item in graph if not item.referenced}
-        )
-        order = sorted((item for item in graph if not item.referenced), key=lambda item: -priority[item.id.lower()])
+        order = order_of(graph, self._azure.type_info)
         while writes := self._without_conflicts(self._next_write(graph, item) for item in order):
             await asyncio.gather(*(self._send(write) for write in writes))
 
-    async def delete(self, resource_ids: Iterable[str], graph: Graph) -> None:
-        """Start the deletion of those resources on which nothing depends any more."""
+    async def delete(self, resource_ids: Iterable[str], graph: Graph, at_once: int | None) -> None:
+        """Start the deletion of those resources on which nothing depends any more.
+
+        Parameters
+        ----------
+        resource_ids
+            What has to go and may.
+        graph
+            In which order.
+        at_once
+            How many may be in deletion at the same time; None for no limit.
+        """
         going = {item.lower(): item for item in resource_ids}
         while writes := self._without_conflicts(self._next_deletion(item, going, graph) for item in going.values()):
-            await asyncio.gather(*(self._send(write) for write in writes))
+            free = len(writes) if at_once is None else at_once - self._in_deletion()
+            if free <= 0:
+                return
+            await asyncio.gather(*(self._send(write) for write in writes[:free]))
+
+    def _in_deletion(self) -> int:
+        return sum(1 for handle in self._memory.operations.values() if handle.verb == "DELETE")
 
     def follow(self, handle: Handle, retry_after: float | None = None) -> None:
         """Follow an operation and wake the environment when it ends."""
@@ -125,36 +121,32 @@ class Applier:
         ):
             return None
         try:
-            owned = resolve(resource.body, self._memory.observed)
+            judgement = self._planner.judge(resource)
         except UnresolvedError as error:
             self._look_again(key, error)
             return None
+        change, owned = judgement.change, judgement.owned
         tried = fingerprint(owned)
-        actual = self._memory.observed.get(key)
-        if actual is not None and self._refuse_foreign(key, owned, actual, tried):
+        if change is None:
+            self._memory.failures.pop(key, None)
+            if judgement.drift is None:
+                self._memory.note_applied(key, tried)
             return None
-        if not self._memory.may_try(key, self._now(), tried):
+        if not change.may_start or not self._memory.may_try(key, self._now(), tried):
             return None
         info = self._azure.type_info(resource.type)
-        write = Write(
-            resource.id,
-            "PUT",
-            owned,
-            tried,
-            exclusive_scopes(resource, resource.id, info.exclusive),
-            graph.needs(resource),
-        )
-        if actual is None or provisioning_state(actual) in FAILED_STATES:
+        scopes = exclusive_scopes(resource, resource.id, info.exclusive)
+        if change.action is Action.REPLACE:
+            return Write(resource.id, "DELETE", {}, tried, scopes)
+        actual = self._memory.observed.get(key)
+        write = Write(resource.id, "PUT", owned, tried, scopes, graph.needs(resource))
+        if actual is None or not change.fields:
             # Azure repairs a failed resource when it is put again as it should be.
-            return write
-        changes = differences(owned, actual, info)
-        if not changes:
-            self._memory.failures.pop(key, None)
-            return None
+            return replace(write, body=overlay(None, owned))
         if info.update == "PUT":
             # It replaces everything, so it has to start from what is there now: see _send.
             return replace(write, replaces=True)
-        return replace(write, verb="PATCH", body=update_body(owned, actual, changes, info))
+        return replace(write, verb="PATCH", body=update_body(owned, actual, change.fields, info))
 
     def _next_deletion(self, resource_id: str, going: Iterable[str], graph: Graph) -> Write | None:
         key = resource_id.lower()
@@ -199,6 +191,9 @@ class Applier:
         key = write.key
         self._memory.scopes[key] = write.scopes
         self._memory.tried[key] = write.tried
+        self._memory.keep_awake()
+        if write.verb == "DELETE":
+            self._memory.note_applied(key, "")
         try:
             started = await self._request(write)
         except AzureError as error:
@@ -235,6 +230,7 @@ class Applier:
             self.follow(handle, started.retry_after)
         elif write.verb != "DELETE":
             self._memory.failures.pop(key, None)
+            self._memory.note_applied(key, write.tried)
             if started.body is None:
                 self._memory.doubtful.add(key)
                 self._wake()
@@ -275,32 +271,8 @@ class Applier:
             self._memory.fail(key, missing, self._now(), "reference")
             self._memory.doubtful.add(error.ref.resource_id.lower())
 
-    def _refuse_foreign(self, key: str, owned: Mapping[str, Any], actual: Mapping[str, Any], tried: str) -> bool:
-        """Return whether a resource belongs to somebody else, and say so."""
-        if not is_foreign(owned, actual, self._environment):
-            if key in self._memory.foreign:
-                self._memory.foreign.discard(key)
-                self._memory.failures.pop(key, None)
-            return False
-        if self._memory.may_try(key, self._now(), tried):
-            claimed = (actual.get("tags") or {}).get(ENVIRONMENT_TAG)
-            whose = f"belongs to {claimed}" if claimed else "was not made by this operator"
-            message = (
-                f"there is one of this name already and it {whose}; delete it, or give it the tag"
-                f" {ENVIRONMENT_TAG}={self._environment} to have it taken over"
-            )
-            error = AzureError(message, code="AlreadyExists", status=0, error_class=ErrorClass.PERMANENT)
-            self._memory.fail(key, error, self._now(), tried)
-        self._memory.foreign.add(key)
-        return True
-
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def fingerprint(body: Mapping[str, Any]) -> str:
-    """Return a short text that is the same for the same body."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _now() -> str:

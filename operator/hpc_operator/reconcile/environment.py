@@ -8,68 +8,64 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment, StorageTier
+from hpc_operator.api import CustomResource, HPCEnvironment
 from hpc_operator.api.hpc_environment import ManagedResource
-from hpc_operator.arm import Azure, AzureError, ErrorClass, Handle
-from hpc_operator.blueprint import Blueprint, Inputs, build
+from hpc_operator.api.plan import Plan
+from hpc_operator.arm import CALLER, Azure, AzureError, ErrorClass, Handle
 from hpc_operator.blueprint.validation import Problem, find_problems
-from hpc_operator.graph import Graph, Owner
-from hpc_operator.reconcile import status
+from hpc_operator.graph import Owner, UnresolvedError
+from hpc_operator.policy import Gate, next_change
+from hpc_operator.reconcile import drift, inventory, status, waiting
 from hpc_operator.reconcile.apply import Applier
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.nodes import NodeApplier
-from hpc_operator.reconcile.observe import observe
+from hpc_operator.reconcile.observe import doubt_rumours, observe, survey
+from hpc_operator.reconcile.plan import Change, Drift, Planner, order_of, plan_of
 from hpc_operator.reconcile.ports import FINALIZER, Cluster, Key, Snapshot
-from hpc_operator.reconcile.retention import kept_ids, stands_upon
+from hpc_operator.reconcile.prospects import Prospects
+from hpc_operator.reconcile.removal import Removal
 from hpc_operator.reconcile.rollout import Node
-from hpc_operator.reconcile.states import State, describe, is_foreign, state_of
+from hpc_operator.reconcile.scope import Scope, held_scope, owner_of, scope_of
+from hpc_operator.reconcile.states import describe, is_ready
+from hpc_operator.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
-PATIENT_ATTEMPTS = 4
-"""How often a deletion is refused as being in use before it counts as used by others: some users vanish late."""
 SETTLE_SECONDS = 0.5
 """How long a new environment is left alone, because its tiers and partitions are usually applied right after it: what
 depends on them, such as security rules, is then made once and not made and changed."""
 
 
-def owner_of(resource: CustomResource) -> Owner:
-    """Return how a custom resource is named as an owner."""
-    return Owner(type(resource).__name__, resource.metadata.name)
+@dataclass(frozen=True)
+class Study:
+    """What a look at Azure came to: what has to be done, what goes, and what somebody else did."""
+
+    planner: Planner
+    changes: list[Change]
+    node_changes: Mapping[str, Change]
+    drifts: list[Drift]
+    going: list[ManagedResource]
+    removal: Removal
+    removals: list[Change]
+
+    @property
+    def all_changes(self) -> list[Change]:
+        """Every change in the order of its start."""
+        return [*self.changes, *self.node_changes.values(), *self.removals]
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What one pass works on.
+class Tools:
+    """What sends the requests of one pass."""
 
-    Parameters
-    ----------
-    wanted
-        The blueprint of what should be there; None while the environment is going.
-    full
-        The blueprint with what is going in it too: it knows in which order to take things down.
-    problems
-        What keeps a custom resource from being acted upon, by owner.
-    """
-
-    snapshot: Snapshot
-    environment: HPCEnvironment
-    wanted: Blueprint | None
-    full: Blueprint
-    problems: dict[Owner, Problem]
-
-    @property
-    def graph(self) -> Graph:
-        """The wanted resources."""
-        return self.wanted.graph if self.wanted is not None else Graph(())
-
-    @property
-    def wanted_partitions(self) -> set[str]:
-        """Names of the partitions that should have nodes."""
-        return {node_set.owner.name for node_set in self.wanted.node_sets} if self.wanted is not None else set()
+    planner: Planner
+    applier: Applier
+    nodes: NodeApplier
 
 
 class Reconciler:
@@ -79,10 +75,14 @@ class Reconciler:
     ----------
     azure
         Where resources live.
+    subscription
+        What the subscription allows and what it costs.
     cluster
         Where custom resources live.
     subscription_id
         The subscription that environments are made in.
+    holder
+        Name of this cluster, told to other operators by a tag of each resource group.
     drift_seconds
         How long an observation is good while nothing happens.
     may_go
@@ -92,18 +92,28 @@ class Reconciler:
     def __init__(
         self,
         azure: Azure,
+        subscription: Subscription,
         cluster: Cluster,
         *,
         subscription_id: str,
+        holder: str,
         drift_seconds: float,
         may_go: Callable[[Node], bool],
     ) -> None:
         self._azure = azure
+        self._subscription = subscription
         self._cluster = cluster
         self._subscription_id = subscription_id
+        self._holder = holder
         self._drift_seconds = drift_seconds
         self._may_go = may_go
+        self._prospects = Prospects(subscription, drift_seconds)
         self._memories: dict[Key, Memory] = {}
+
+    @property
+    def known(self) -> int:
+        """How many environments have been looked at since this process started."""
+        return sum(memory.passes > 0 for memory in self._memories.values())
 
     async def reconcile(self, key: Key) -> float | None:
         """Make one pass.
@@ -130,6 +140,7 @@ class Reconciler:
             wait = memory.first_seen + SETTLE_SECONDS - _now()
             if wait > 0:
                 return wait
+        CALLER.set(key.tag)
         try:
             return await self._pass(snapshot, snapshot.environment, memory)
         except AzureError as error:
@@ -138,48 +149,89 @@ class Reconciler:
             await self._say_unreachable(snapshot, snapshot.environment, error)
             return max(0.0, memory.failures["azure"].due - _now()) if memory.failures["azure"].due != math.inf else 60.0
 
+    async def preview(self, snapshot: Snapshot) -> Plan:
+        """Return the plan for objects that may not exist anywhere yet; nothing is written.
+
+        Raises
+        ------
+        AzureError
+            If Azure cannot be asked.
+        """
+        environment = snapshot.environment
+        if environment is None:
+            msg = "a plan needs an environment"
+            raise ValueError(msg)
+        memory = Memory(first_seen=_now(), loaded=True)
+        problems = self._problems(snapshot, environment)
+        await self._resolve_images(snapshot, environment, memory, problems)
+        scope = self._scope(snapshot, environment, problems, memory)
+        tools = await self._tools(scope, memory)
+        await self._look(scope, memory, tools)
+        study = await self._study(scope, memory, tools)
+        nothing = Plan(hash=scope.specification, summary="nothing to do")
+        return plan_of(study.all_changes, scope.specification, tools.planner.currency) or nothing
+
     async def _pass(self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory) -> float | None:
         started = _now()
         problems = {} if environment.deleting else self._problems(snapshot, environment)
         if owner_of(environment) in problems:
-            await self._write_problems(snapshot, environment, problems)
-            return None
-        await self._add_finalizers(snapshot, environment, problems)
+            return await self._pass_with_problem(snapshot, environment, memory, problems)
+        await self._add_finalizers(snapshot, problems)
         await self._resolve_images(snapshot, environment, memory, problems)
+        self._load(environment, memory)
         scope = self._scope(snapshot, environment, problems, memory)
-        applier = Applier(
-            self._azure,
-            memory,
-            snapshot.key.tag,
-            lambda: self._cluster.wake(snapshot.key),
-        )
-        nodes = NodeApplier(self._azure, memory, self._may_go, snapshot.key.tag)
-
-        self._load(environment, memory, applier)
+        tools = await self._tools(scope, memory)
+        for handle in memory.take_handles():
+            tools.applier.follow(handle, retry_after=0.0)  # nobody has asked since the process before this one ended
         self._digest_outcomes(memory)
-        if _now() >= memory.stale_at:
-            memory.observed.clear()
-            memory.machines_stale_at = 0.0
-            memory.try_everything(_now())
-            memory.stale_at = _now() + self._drift_seconds
-        await observe(self._azure, memory, [*_ids(scope.graph), *(item.id for item in memory.inventory.values())])
-        await nodes.observe(scope.full.resource_group_id, self._drift_seconds)
+        await self._look(scope, memory, tools)
         memory.failures.pop("azure", None)
-        applier.follow_unfinished()
+        tools.applier.follow_unfinished()
 
-        going = self._update_inventory(scope, memory)
-        if memory.inventory.keys() - self._recorded(environment):
-            # The inventory is on record before the first write, so that nothing made by a pass that dies is ever lost.
-            await self._write_statuses(scope, memory, nodes)
+        study = await self._study(scope, memory, tools)
+        await self._account(scope, memory, study)
+        if self._has_news(scope, memory, study):
+            # Inventory and plan are on record before the first write: nothing that a dying pass makes is ever lost.
+            await self._write_statuses(scope, memory, tools, study)
+        writes = memory.writes
+        await tools.applier.create_and_update(scope.graph)
+        await self._converge_nodes(scope, tools.nodes, study)
+        await study.removal.start(study.going, study.removals)
 
-        await applier.create_and_update(scope.graph)
-        await self._converge_nodes(scope, nodes)
-        await self._delete(scope, memory, applier, nodes, going)
+        inventory.refresh(scope, memory)
+        study.removal.report()
+        if memory.writes != writes:
+            study = await self._study(scope, memory, tools)
+            waiting.account(memory, study.all_changes)
+        await self._write_statuses(scope, memory, tools, study)
+        memory.passes += 1
+        if await study.removal.release():
+            self._memories.pop(snapshot.key, None)
+            return None
+        return self._next_pass(started, scope, memory, tools, study)
 
-        self._refresh_states(scope, memory)
-        await self._write_statuses(scope, memory, nodes)
-        await self._release(scope, memory, nodes)
-        return self._next_pass(started, memory, nodes)
+    async def _pass_with_problem(
+        self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory, problems: dict[Owner, Problem]
+    ) -> float | None:
+        """Make a pass over an environment that cannot be acted upon as it is written: only what goes, goes."""
+        started = _now()
+        self._load(environment, memory)
+        staying = [item for item in (environment, *snapshot.tiers, *snapshot.partitions) if not item.deleting]
+        held = {owner_of(item): problems[owner_of(environment)] for item in staying} | problems
+        scope = held_scope(snapshot, environment, held, memory, holder=self._holder)
+        tools = await self._tools(scope, memory)
+        for handle in memory.take_handles():
+            tools.applier.follow(handle, retry_after=0.0)
+        self._digest_outcomes(memory)
+        if any(item.deleting for item in (*snapshot.tiers, *snapshot.partitions)):
+            await self._look(scope, memory, tools)
+            study = await self._study(scope, memory, tools)
+            await study.removal.start(study.going, study.removals)
+            await study.removal.release()
+            await self._write_problems(snapshot, environment, problems, memory)
+            return self._next_pass(started, scope, memory, tools, study)
+        await self._write_problems(snapshot, environment, problems, memory)
+        return None
 
     # What is wanted
 
@@ -187,11 +239,16 @@ class Reconciler:
         found = find_problems(environment, snapshot.tiers, snapshot.partitions, snapshot.others)
         return {problem.owner: problem for problem in found}
 
-    async def _add_finalizers(
-        self, snapshot: Snapshot, environment: HPCEnvironment, problems: dict[Owner, Problem]
-    ) -> None:
-        for resource in (environment, *snapshot.tiers, *snapshot.partitions):
-            if not resource.deleting and owner_of(resource) not in problems:
+    def _scope(
+        self, snapshot: Snapshot, environment: HPCEnvironment, problems: Mapping[Owner, Problem], memory: Memory
+    ) -> Scope:
+        return scope_of(
+            snapshot, environment, problems, memory, subscription_id=self._subscription_id, holder=self._holder
+        )
+
+    async def _add_finalizers(self, snapshot: Snapshot, problems: Mapping[Owner, Problem]) -> None:
+        for resource in (snapshot.environment, *snapshot.tiers, *snapshot.partitions):
+            if resource is not None and not resource.deleting and owner_of(resource) not in problems:
                 await self._cluster.add_finalizer(resource)
 
     async def _resolve_images(
@@ -199,55 +256,43 @@ class Reconciler:
     ) -> None:
         """Find out once what `latest` means for each partition; what stands in status stays."""
         for partition in snapshot.partitions:
-            urn, name = partition.spec.image.urn, partition.metadata.name
-            known = partition.status.image
-            if known is not None and known.urn == urn:
-                memory.image_versions[name] = (urn, known.version)
-            elif memory.image_versions.get(name, ("", ""))[0] != urn:
-                version = urn.rpartition(":")[2]
+            name, image, known = partition.metadata.name, partition.spec.image.reference, partition.status.image
+            if known is not None and known.urn == image:
+                memory.image_versions[name] = (image, known.version)
+            elif memory.image_versions.get(name, ("", ""))[0] != image:
+                version = partition.spec.image.version
                 if version == "latest" and not partition.deleting and not environment.deleting:
                     try:
-                        version = await self._azure.latest_image_version(environment.spec.location, urn)
+                        version = await self._azure.latest_image_version(environment.spec.location, image)
                     except AzureError as error:
                         if error.error_class not in {ErrorClass.PERMANENT, ErrorClass.ORDERING}:
                             raise
                         problems[owner_of(partition)] = Problem(owner_of(partition), error.code, error.message)
                         continue
-                memory.image_versions[name] = (urn, version)
+                memory.image_versions[name] = (image, version)
 
-    def _scope(
-        self, snapshot: Snapshot, environment: HPCEnvironment, problems: dict[Owner, Problem], memory: Memory
-    ) -> Scope:
-        versions = {name: version for name, (_, version) in memory.image_versions.items()}
-
-        def blueprint_of(*, with_going: bool) -> Blueprint:
-            def belongs(resource: StorageTier | ComputePartition) -> bool:
-                return owner_of(resource) not in problems and (with_going or not resource.deleting)
-
-            return build(
-                Inputs(
-                    subscription_id=self._subscription_id,
-                    environment=environment,
-                    tiers=tuple(tier for tier in snapshot.tiers if belongs(tier)),
-                    partitions=tuple(partition for partition in snapshot.partitions if belongs(partition)),
-                    image_versions=versions,
-                )
-            )
-
-        wanted = None if environment.deleting else blueprint_of(with_going=False)
-        return Scope(snapshot, environment, wanted, blueprint_of(with_going=True), problems)
+    async def _tools(self, scope: Scope, memory: Memory) -> Tools:
+        gate = Gate(scope.environment, scope.specification, datetime.now(UTC))
+        offer = await self._prospects.offer(scope)
+        planner = Planner(memory, self._azure.type_info, scope.claim, gate, scope.environment.spec.policy, offer)
+        applier = Applier(self._azure, memory, planner, lambda: self._cluster.wake(scope.snapshot.key))
+        nodes = NodeApplier(self._azure, memory, self._may_go, scope.snapshot.key.tag)
+        return Tools(planner, applier, nodes)
 
     # What is known
 
-    def _load(self, environment: HPCEnvironment, memory: Memory, applier: Applier) -> None:
+    def _load(self, environment: HPCEnvironment, memory: Memory) -> None:
         """Take up what a process before this one left in status."""
         if memory.loaded:
             return
         memory.loaded = True
-        memory.inventory = {item.id.lower(): item for item in environment.status.resources}
-        for operation in environment.status.operations:
-            handle = Handle(operation.id, operation.verb, operation.url, operation.start_time)
-            applier.follow(handle, retry_after=0.0)  # nobody has asked since the process before this one ended
+        known = environment.status
+        memory.inventory = {item.id.lower(): item for item in known.resources}
+        memory.drift = {item.id.lower(): item for item in known.drift}
+        memory.waits = {item.id.lower(): item for item in known.waiting}
+        memory.tags = frozenset(known.tags)
+        memory.deletion = known.deletion
+        memory.handles = [Handle(item.id, item.verb, item.url, item.start_time) for item in known.operations]
 
     def _digest_outcomes(self, memory: Memory) -> None:
         outcomes, memory.outcomes[:] = list(memory.outcomes), []
@@ -255,147 +300,139 @@ class Reconciler:
             key = outcome.handle.resource_id.lower()
             memory.operations.pop(key, None)
             memory.doubtful.add(key)
+            memory.keep_awake()
             if outcome.error is not None:
                 logger.warning("%s failed: %s", describe(outcome.handle.resource_id), outcome.error)
                 memory.fail(key, outcome.error, _now(), memory.tried.get(key, ""))
-            elif outcome.handle.verb == "DELETE":
+                continue
+            memory.failures.pop(key, None)
+            if outcome.handle.verb == "DELETE":
                 memory.observed[key] = None
                 memory.doubtful.discard(key)
-                memory.failures.pop(key, None)
-            else:
-                memory.failures.pop(key, None)
+            elif key in memory.tried:
+                memory.note_applied(key, memory.tried[key])
 
-    def _update_inventory(self, scope: Scope, memory: Memory) -> list[str]:
-        """Bring the inventory in step with what is wanted and what is there; return the ids that have to go."""
-        for resource in scope.graph:
-            if not resource.referenced:
-                key = resource.id.lower()
-                memory.inventory[key] = ManagedResource(
-                    id=resource.id,
-                    owner=str(resource.owner),
-                    state=state_of(memory, key),
-                    order=scope.graph.depth[key],
-                    retained=resource.retained,
-                    # Written down while it is known: a tier may vanish without us being asked.
-                    needs=tuple(sorted(scope.graph.needs(resource))) if resource.retained else (),
-                )
-        kept = kept_ids(scope.full.graph, scope.graph, memory)
-        going: list[str] = []
-        for key, item in list(memory.inventory.items()):
-            if key in scope.graph:
+    async def _look(self, scope: Scope, memory: Memory, tools: Tools) -> None:
+        """Bring what is known of Azure up to date with as few reads as will do."""
+        ids = [*(item.id for item in scope.graph), *(item.id for item in memory.inventory.values())]
+        group = scope.full.resource_group_id
+        if _now() >= memory.stale_at:
+            memory.forget_observations()
+            memory.try_everything(_now())
+            memory.stale_at = _now() + self._drift_seconds * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the load
+        if not memory.observed and memory.inventory:
+            await survey(self._azure, memory, ids, group)
+        await observe(self._azure, memory, ids)
+        while True:
+            doubt_rumours(memory, ids, lambda key: self._is_as_wanted(scope, memory, tools.planner, key))
+            if not memory.doubtful & memory.rumoured:
+                break
+            await observe(self._azure, memory, ids)
+        await tools.nodes.observe(
+            group, self._drift_seconds, lambda nodes: self._nodes_are_as_wanted(scope, memory, tools, nodes)
+        )
+
+    def _is_as_wanted(self, scope: Scope, memory: Memory, planner: Planner, key: str) -> bool:
+        """Return whether nothing has to be done about a resource that a survey showed."""
+        resource = scope.graph.get(key)
+        if resource is None:
+            entry = memory.inventory.get(key)
+            return entry is not None and entry.state == "Kept" and memory.observed.get(key) is not None
+        if resource.referenced and not resource.observed_only:
+            return is_ready(memory, key)
+        try:
+            judgement = planner.judge(resource)
+        except UnresolvedError:
+            return False
+        return is_ready(memory, key) and judgement.change is None and judgement.drift is None
+
+    def _nodes_are_as_wanted(self, scope: Scope, memory: Memory, tools: Tools, nodes: list[Node]) -> bool:
+        if scope.wanted is None or memory.failed_nodes:
+            return False
+        known = {node_set.owner.name for node_set in scope.wanted.node_sets}
+        return all(node.partition in known for node in nodes) and not any(
+            tools.planner.nodes(node_set, tools.nodes.nodes(node_set.owner.name))
+            or tools.nodes.have_other_tags(node_set)
+            for node_set in scope.wanted.node_sets
+        )
+
+    async def _study(self, scope: Scope, memory: Memory, tools: Tools) -> Study:
+        """Compute what has to be done."""
+        planner = tools.planner
+        going = inventory.update(scope, memory)
+        planner.blocks = await self._prospects.blocks(scope, memory, tools.nodes.nodes())
+        changes: list[Change] = []
+        drifts: list[Drift] = []
+        for resource in order_of(scope.graph, self._azure.type_info):
+            if resource.id.lower() in memory.operations:
                 continue
-            if (memory.observed.get(key) is None and key not in memory.operations) or self._is_foreign(
-                scope, memory, key
-            ):
-                del memory.inventory[key]
-                memory.failures.pop(key, None)
-            elif key in kept:
-                memory.inventory[key] = self._kept(scope, memory, item)
-            elif Owner.parse(item.owner) not in scope.problems:
-                memory.inventory[key] = item.model_copy(update={"state": State.DELETING})
-                going.append(item.id)
-        return going
-
-    def _is_foreign(self, scope: Scope, memory: Memory, key: str) -> bool:
-        """Return whether what has to go belongs to somebody else."""
-        resource, actual = scope.full.graph.get(key), memory.observed.get(key)
-        return resource is not None and actual is not None and is_foreign(resource.body, actual, scope.snapshot.key.tag)
-
-    def _kept(self, scope: Scope, memory: Memory, item: ManagedResource) -> ManagedResource:
-        needs = tuple(stands_upon(scope.full.graph, memory, item.id.lower()))
-        return item.model_copy(update={"state": State.KEPT, "needs": needs})
-
-    def _recorded(self, environment: HPCEnvironment) -> set[str]:
-        """Return the lower-case ids that stand in the environment's status."""
-        return {item["id"].lower() for item in self._before(environment).get("resources", ())}
-
-    def _refresh_states(self, scope: Scope, memory: Memory) -> None:
-        for resource in scope.graph:
-            key = resource.id.lower()
-            if key in memory.inventory:
-                state = state_of(memory, key)
-                memory.inventory[key] = memory.inventory[key].model_copy(update={"state": state})
+            try:
+                judgement = planner.judge(resource)
+            except UnresolvedError:
+                continue
+            if judgement.change is not None:
+                changes.append(judgement.change)
+            if judgement.drift is not None:
+                drifts.append(judgement.drift)
+        memory.note_foreign(change.key for change in changes if change.reason == "AlreadyExists")
+        node_changes: dict[str, Change] = {}
+        for node_set in scope.wanted.node_sets if scope.wanted is not None else ():
+            change = planner.nodes(node_set, tools.nodes.nodes(node_set.owner.name))
+            if change is not None:
+                node_changes[node_set.owner.name] = change
+        removal = Removal(self._azure, self._cluster, scope, memory, planner, tools.nodes, tools.applier)
+        return Study(planner, changes, node_changes, drifts, going, removal, removal.plan(going))
 
     # What is done
 
-    async def _converge_nodes(self, scope: Scope, nodes: NodeApplier) -> None:
-        if scope.wanted is not None:
-            await asyncio.gather(*(nodes.converge(node_set) for node_set in scope.wanted.node_sets))
+    async def _account(self, scope: Scope, memory: Memory, study: Study) -> None:
+        """Bring the accounts of drift and waits in step, and say what is new."""
 
-    async def _delete(
-        self, scope: Scope, memory: Memory, applier: Applier, nodes: NodeApplier, going: list[str]
-    ) -> None:
-        wanted = scope.wanted_partitions
-        held = {owner.name for owner in scope.problems if owner.kind == ComputePartition.__name__}
-        await nodes.remove(node for node in nodes.nodes() if node.partition not in wanted | held and self._may_go(node))
-        in_use = self._used_by_nodes(scope, nodes.nodes())
-        going = await self._without_foreign(scope, memory, going)
-        await applier.delete([item for item in going if item.lower() not in in_use], scope.full.graph)
-        for item in going:
-            if memory.observed.get(item.lower(), ...) is None and item.lower() not in memory.operations:
-                memory.inventory.pop(item.lower(), None)
-        if scope.wanted is None and not memory.operations and not nodes.nodes():
-            await self._give_up_what_others_use(scope, memory)
+        async def say(reason: str, message: str) -> None:
+            logger.warning("%s: %s", scope.snapshot.key.tag, message)
+            await self._cluster.emit(scope.environment, "Warning", reason, message)
 
-    async def _give_up_what_others_use(self, scope: Scope, memory: Memory) -> None:
-        """Keep what cannot be deleted, because something that is not in the inventory stands upon it.
+        period = timedelta(seconds=self._drift_seconds)
+        await drift.account(memory, study.drifts, self._subscription, period, say)
+        waiting.account(memory, study.all_changes)
+        wanted = frozenset(scope.environment.spec.tags)
+        # One that was taken out of the specification is remembered until nothing carries it any more.
+        memory.tags = memory.tags | wanted if study.all_changes or memory.operations else wanted
 
-        Such as the network of a volume that was retained by an earlier environment of the same name.
-        """
-        refused = [
-            failure
-            for key in memory.inventory
-            if (failure := memory.failures.get(key)) is not None and failure.error.error_class is ErrorClass.ORDERING
-        ]
-        if all(failure.attempts < PATIENT_ATTEMPTS for failure in refused):
-            return
-        held = await self._azure.list_resource_ids(scope.full.resource_group_id)
-        foreign = sorted(item for item in held if item.lower() not in memory.inventory)
-        if not foreign:
-            return
-        for key, item in memory.inventory.items():
-            memory.inventory[key] = self._kept(scope, memory, item)
-        await self._say(
-            scope.environment, "InUseByOthers", "Kept what these resources stand upon: " + ", ".join(foreign)
+    def _has_news(self, scope: Scope, memory: Memory, study: Study) -> bool:
+        """Return whether something is about to happen that status does not tell yet."""
+        before = self._before(scope.environment)
+        recorded = {item["id"].lower() for item in before.get("resources", ())}
+        if memory.inventory.keys() - recorded:
+            return True
+        told = {(item["action"], item["id"]) for item in (before.get("plan") or {}).get("changes", ())}
+        plan = plan_of(study.all_changes, scope.specification, "")
+        return plan is not None and any(
+            not change.waits_for and (change.action, change.id) not in told for change in plan.changes
         )
 
-    async def _say(self, resource: CustomResource, reason: str, message: str) -> None:
-        logger.info("%s: %s", owner_of(resource), message)
-        await self._cluster.emit(resource, "Normal", reason, message)
-
-    async def _without_foreign(self, scope: Scope, memory: Memory, going: list[str]) -> list[str]:
-        """Return what may be deleted: the resource group last, and only if nothing of somebody else's is in it."""
-        group = scope.full.resource_group_id
-        if [item.lower() for item in going] != [group.lower()] or memory.operations:
-            return [item for item in going if item.lower() != group.lower()]
-        foreign = await self._azure.list_resource_ids(group)
-        if not foreign:
-            return going
-        memory.inventory[group.lower()] = memory.inventory[group.lower()].model_copy(update={"state": State.KEPT})
-        message = "Kept the resource group, because it holds what is not of this environment: " + ", ".join(foreign)
-        await self._say(scope.environment, "ResourceGroupKept", message)
-        return []
-
-    def _used_by_nodes(self, scope: Scope, nodes: Iterable[Node]) -> set[str]:
-        """Return the lower-case ids of what nodes that still exist stand upon."""
-        existing = list(nodes)
-        used = {node.scale_set_id for node in existing}
-        # What nodes that stay need is wanted, but for a tier that they still mount: it may go under them, as was asked.
-        going = {node.partition for node in existing} - scope.wanted_partitions
-        for node_set in scope.full.node_sets:
-            if node_set.owner.name in going:
-                used |= scope.full.graph.closure(node_set.needs)
-        return used
+    async def _converge_nodes(self, scope: Scope, nodes: NodeApplier, study: Study) -> None:
+        if scope.wanted is None:
+            return
+        limit = scope.environment.spec.policy.limits.nodes_at_once
+        for node_set in scope.wanted.node_sets:
+            # One after the other, for they share the limit; each sends its requests together.
+            await nodes.converge(node_set, study.node_changes.get(node_set.owner.name), limit)
 
     # What is said
 
-    async def _write_statuses(self, scope: Scope, memory: Memory, nodes: NodeApplier) -> None:
+    async def _write_statuses(self, scope: Scope, memory: Memory, tools: Tools, study: Study) -> None:
         facts = status.Facts(
             environment=scope.environment,
             wanted=scope.wanted,
             memory=memory,
-            nodes=tuple(nodes.nodes()),
+            nodes=tuple(tools.nodes.nodes()),
             problems=scope.problems,
+            specification=scope.specification,
+            plan=plan_of(study.all_changes, scope.specification, study.planner.currency),
+            changes=tuple(study.all_changes),
+            price_of=study.planner.price_of,
+            currency=study.planner.currency,
             serving=frozenset(
                 item.metadata.name for item in scope.snapshot.partitions if status.is_ready(self._before(item))
             ),
@@ -426,12 +463,15 @@ class Reconciler:
                 await self._write(resource, status.without_environment(resource, snapshot.key.name, before))
 
     async def _write_problems(
-        self, snapshot: Snapshot, environment: HPCEnvironment, problems: dict[Owner, Problem]
+        self, snapshot: Snapshot, environment: HPCEnvironment, problems: Mapping[Owner, Problem], memory: Memory
     ) -> None:
         """Say what keeps the whole environment from being acted upon."""
         own = problems[owner_of(environment)]
-        await self._write(environment, status.refused(environment, own.reason, own.message, self._before(environment)))
+        before = {**self._before(environment), **status.holdings(memory)}
+        await self._write(environment, status.refused(environment, own.reason, own.message, before))
         for resource in (*snapshot.tiers, *snapshot.partitions):
+            if resource.deleting:
+                continue
             problem = problems.get(owner_of(resource))
             reason, message = (
                 (problem.reason, problem.message)
@@ -442,48 +482,27 @@ class Reconciler:
 
     async def _say_unreachable(self, snapshot: Snapshot, environment: HPCEnvironment, error: AzureError) -> None:
         logger.warning("%s: Azure cannot be asked: %s", environment.metadata.name, error)
+        problems = {} if environment.deleting else self._problems(snapshot, environment)
         for resource in (environment, *snapshot.tiers, *snapshot.partitions):
-            await self._write(resource, status.unreachable(resource, error, self._before(resource)))
+            if owner_of(resource) not in problems:
+                await self._write(resource, status.unreachable(resource, error, self._before(resource)))
 
-    # The end
-
-    async def _release(self, scope: Scope, memory: Memory, nodes: NodeApplier) -> None:
-        """Remove the finalizers of what is going and holds nothing in Azure any more."""
-        left = {item.owner for item in memory.inventory.values() if item.state != State.KEPT}
-        partitions = {node.partition for node in nodes.nodes()}
-        for resource in (*scope.snapshot.tiers, *scope.snapshot.partitions):
-            owner = owner_of(resource)
-            if not resource.deleting or str(owner) in left:
-                continue
-            if isinstance(resource, ComputePartition) and resource.metadata.name in partitions:
-                continue
-            await self._say_kept(resource, memory)
-            await self._cluster.remove_finalizer(resource)
-        if scope.environment.deleting and not left and not partitions and not memory.operations:
-            await self._say_kept(scope.environment, memory)
-            await self._cluster.remove_finalizer(scope.environment)
-            for item in memory.inventory.values():
-                self._azure.forget(item.id)
-            self._memories.pop(scope.snapshot.key, None)
-
-    async def _say_kept(self, resource: CustomResource, memory: Memory) -> None:
-        owner = str(owner_of(resource))
-        kept = [
-            item.id
-            for item in memory.inventory.values()
-            if item.state == State.KEPT and item.needs and (item.owner == owner or isinstance(resource, HPCEnvironment))
-        ]
-        if kept:
-            message = "Kept in Azure, because deletionPolicy is Retain: " + ", ".join(sorted(kept))
-            await self._say(resource, "DataRetained", message)
-
-    def _next_pass(self, started: float, memory: Memory, nodes: NodeApplier) -> float | None:
-        due = min(memory.next_due(started), memory.stale_at, memory.machines_stale_at if nodes.moving() else math.inf)
+    def _next_pass(self, started: float, scope: Scope, memory: Memory, tools: Tools, study: Study) -> float | None:
+        due = min(memory.next_due(started), memory.stale_at, memory.inspect_at)
+        if tools.nodes.moving():
+            due = min(due, memory.machines_stale_at)
+        if any(change.reason == "MaintenanceWindow" for change in study.all_changes):
+            now = datetime.now(UTC)
+            opening = next_change(scope.environment.spec.policy, now)
+            if opening is not None:
+                due = min(due, _now() + (opening - now).total_seconds())
+        is_busy = memory.operations or memory.failures or memory.doubtful or tools.nodes.moving()
+        if not is_busy and not any(change.may_start for change in study.all_changes):
+            if _now() >= memory.busy_until:
+                memory.forget_observations()
+            else:
+                due = min(due, memory.busy_until)
         return max(0.0, due - _now())
-
-
-def _ids(graph: Graph) -> Iterable[str]:
-    return (resource.id for resource in graph)
 
 
 def _now() -> float:

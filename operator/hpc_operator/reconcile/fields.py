@@ -1,6 +1,7 @@
 """What has to change: the owned part of a body against what Azure shows. Pure functions.
 
-Only fields that we own are compared; equal means no write. Knows no resource type by name.
+Only fields that we own are compared; equal means no write. What others add beside them, also as items of lists, is left
+alone. A field that is owned as None must not be there. Knows no resource type by name.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpc_operator.arm import TypeInfo
-from hpc_operator.graph import Json
+from hpc_operator.graph import OWN_NAME_PREFIX, Json
 
 READ_ONLY = frozenset({"id", "name", "type", "etag", "systemData"})
 """Top-level fields that ARM sets and that are not sent back (Resource Provider Contract v1.0, common API details)."""
@@ -78,16 +79,17 @@ def _member(found: Mapping[str, Any], key: str) -> Json:
 
 
 def _same_list(owned: Sequence[Json], actual: Sequence[Json], path: Path, skip: frozenset[Path]) -> bool:
-    if len(owned) != len(actual):
-        return False
-    by_name = _by_name(actual)
-    wanted_by_name = _by_name(owned)
-    if by_name is not None and wanted_by_name is not None:
-        # The name has matched already, without regard to case as ARM compares names.
+    key = _key_of(owned or actual)
+    if key is not None and (not actual or _key_of(actual) == key):
+        # The key has matched already, without regard to case as ARM compares names.
+        there, wanted = _by(key, actual), _by(key, owned)
+        if any(_is_ours(name) for name in there.keys() - wanted.keys()):
+            return False
         pairs = [
-            ({**item, "name": by_name.get(name, {}).get("name")}, by_name.get(name, ABSENT))
-            for name, item in wanted_by_name.items()
+            ({**item, key: there.get(name, {}).get(key)}, there.get(name, ABSENT)) for name, item in wanted.items()
         ]
+    elif len(owned) != len(actual):
+        return False
     elif all(isinstance(item, str | int | float) for item in [*owned, *actual]):
         return sorted(str(item).lower() for item in owned) == sorted(str(item).lower() for item in actual)
     else:
@@ -95,11 +97,24 @@ def _same_list(owned: Sequence[Json], actual: Sequence[Json], path: Path, skip: 
     return not any(change for one, other in pairs for change in _differences(one, other, path, skip))
 
 
-def _by_name(items: Sequence[Json]) -> dict[str, Json] | None:
-    """Return the items by their name where every item has one, as in lists of rules or IP configurations."""
-    if items and all(isinstance(item, Mapping) and isinstance(item.get("name"), str) for item in items):
-        return {item["name"].lower(): item for item in items}
+_KEYS = ("name", "service", "id")
+"""What tells the items of a list apart: rules and IP configurations, service endpoints, references."""
+
+
+def _key_of(items: Sequence[Json]) -> str | None:
+    """Return the member that tells the items of a list apart; None where there is none."""
+    for key in _KEYS:
+        if items and all(isinstance(item, Mapping) and isinstance(item.get(key), str) for item in items):
+            return key
     return None
+
+
+def _by(key: str, items: Sequence[Json]) -> dict[str, Json]:
+    return {item[key].lower(): item for item in items}
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(OWN_NAME_PREFIX)
 
 
 def _same_scalar(owned: Json, actual: Json, path: Path) -> bool:
@@ -128,7 +143,7 @@ def update_body(
     body: dict[str, Any] = {}
     for change in changes:
         if change.path[0] == "tags":
-            body["tags"] = {**(actual.get("tags") or {}), **owned["tags"]}
+            body["tags"] = overlay(actual.get("tags") or {}, owned["tags"])
             continue
         target = body
         for key in change.path[:-1]:
@@ -138,14 +153,39 @@ def update_body(
 
 
 def overlay(base: Json, top: Json) -> Json:
-    """Return `base` with `top` laid over it: mappings merge, named items of lists merge, the rest replaces."""
-    if isinstance(base, Mapping) and isinstance(top, Mapping):
-        return {**base, **{key: overlay(base.get(key), value) for key, value in top.items()}}
-    if isinstance(base, list) and isinstance(top, Sequence) and not isinstance(top, str):
-        by_name, wanted = _by_name(base), _by_name(top)
-        if by_name is not None and wanted is not None:
-            return [overlay(by_name.get(name), item) for name, item in wanted.items()]
+    """Return `base` with `top` laid over it.
+
+    Mappings merge, and lose what is None; lists merge by the key of their items, where those of ours that are not
+    wanted any more go and others' stay; the rest replaces.
+    """
+    if isinstance(top, Mapping):
+        merged = {**base} if isinstance(base, Mapping) else {}
+        for key, value in top.items():
+            if value is None:
+                merged.pop(key, None)
+            else:
+                merged[key] = overlay(merged.get(key), value)
+        return merged
+    if isinstance(top, Sequence) and not isinstance(top, str):
+        key = _key_of(top or base or ())
+        if key is None or not isinstance(base, list) or _key_of(base) != key:
+            return [overlay(None, item) for item in top]
+        there, wanted = _by(key, base), _by(key, top)
+        others = [item for name, item in there.items() if name not in wanted and not _is_ours(name)]
+        return [*(overlay(there.get(name), item) for name, item in wanted.items()), *others]
     return top
+
+
+def shrinks(owned: Mapping[str, Any], actual: Mapping[str, Any], info: TypeInfo) -> list[FieldChange]:
+    """Return the fields that may only grow and are smaller in `owned` than Azure shows."""
+    changes = differences(owned, actual, info)
+    limited = frozenset(tuple(path.split(".")) for path in info.grow_only)
+    return [change for change in changes if change.path in limited and change.after < (change.before or 0)]
+
+
+def replaces(changes: Sequence[FieldChange], info: TypeInfo) -> bool:
+    """Return whether one of the changes is beyond what Azure can do to a resource that exists."""
+    return any(change.path == tuple(path.split(".")) for path in info.replace_on for change in changes)
 
 
 def _without(owned: Mapping[str, Any], paths: Sequence[str]) -> Mapping[str, Any]:

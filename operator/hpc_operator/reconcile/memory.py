@@ -5,13 +5,18 @@ All of it can be lost at any moment: it is found again in status and in Azure.
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Mapping
+import random
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hpc_operator.api.hpc_environment import ManagedResource
+from hpc_operator.api.plan import Deletion, DriftEntry, Wait
 from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome
+from hpc_operator.preflight import Inspection
 
 FIRST_RETRY_SECONDS = 1.0
 """Wait after the first transient failure; doubled each time."""
@@ -20,6 +25,10 @@ SLOW_RETRY_SECONDS = 300.0
 """Wait after a failure that time may heal but haste does not: capacity and quota."""
 RIGHTS_RETRY_SECONDS = 120.0
 """Granted rights act within ten minutes (Azure RBAC troubleshooting), so a refused request is worth another try."""
+WORTH_SAYING_SECONDS = 60.0
+"""A next try that is nearer is not told: it would be past before it is read."""
+REST_SECONDS = 120.0
+"""How long bodies are kept after the last write: longer than a survey is late (up to a minute, azure-docs)."""
 
 _SLOW = frozenset({ErrorClass.CAPACITY, ErrorClass.QUOTA})
 
@@ -38,12 +47,18 @@ class Failure:
         Loop time from which it may be tried again; infinite where haste does not help (see `Memory.try_everything`).
     tried
         Fingerprint of what was tried: something else may be tried at once.
+    since
+        RFC 3339: when it failed first with this code.
+    next_try
+        RFC 3339: when it is tried again; None where that is within a minute or an event decides.
     """
 
     error: AzureError
     attempts: int
     due: float
     tried: str = ""
+    since: str = ""
+    next_try: str | None = None
 
     @classmethod
     def after(cls, error: AzureError, before: Failure | None, now: float, tried: str = "") -> Failure:
@@ -57,7 +72,12 @@ class Failure:
             wait = SLOW_RETRY_SECONDS
         else:
             wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 16), LONGEST_RETRY_SECONDS)
-        return cls(error, attempts, now + max(wait, error.retry_after or 0.0), tried)
+            wait *= random.uniform(0.75, 1.25)  # noqa: S311 - what failed together is not tried together
+        wait = max(wait, error.retry_after or 0.0)
+        moment = datetime.now(UTC)
+        since = before.since if before is not None and before.error.code == error.code else _text(moment)
+        next_try = _text(moment + timedelta(seconds=wait)) if WORTH_SAYING_SECONDS <= wait < math.inf else None
+        return cls(error, attempts, now + wait, tried, since, next_try)
 
 
 @dataclass
@@ -65,7 +85,8 @@ class Memory:
     """See the module. Ids are lower case; times are loop times in seconds.
 
     What is `doubtful` is looked at anew by the next pass, and what was observed is taken for true until then. What is
-    `foreign` has the name of one of ours and belongs to somebody else.
+    `rumoured` was seen in a survey, which may be late: nothing is done about it before a look at the resource itself.
+    What is `foreign` has the name of one of ours and belongs to somebody else.
     """
 
     first_seen: float = 0.0
@@ -74,6 +95,19 @@ class Memory:
     observed: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     failed_nodes: set[str] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)
+    rumoured: set[str] = field(default_factory=set)
+    machines_rumoured: bool = False
+    drift: dict[str, DriftEntry] = field(default_factory=dict)
+    inspection: Inspection | None = None
+    inspected: str = ""
+    inspect_at: float = 0.0
+    waits: dict[str, Wait] = field(default_factory=dict)
+    deletion: Deletion | None = None
+    tags: frozenset[str] = frozenset()
+    busy_until: float = 0.0
+    passes: int = 0
+    writes: int = 0
+    handles: list[Handle] = field(default_factory=list)
     foreign: set[str] = field(default_factory=set)
     stale_at: float = 0.0
     operations: dict[str, Handle] = field(default_factory=dict)
@@ -85,6 +119,38 @@ class Memory:
     image_versions: dict[str, tuple[str, str]] = field(default_factory=dict)
     scopes: dict[str, frozenset[str]] = field(default_factory=dict)
     tried: dict[str, str] = field(default_factory=dict)
+
+    def now(self) -> float:
+        """Return the loop time."""
+        return asyncio.get_running_loop().time()
+
+    def take_handles(self) -> list[Handle]:
+        """Return, once, the operations that a process before this one left in status."""
+        handles, self.handles = self.handles, []
+        return handles
+
+    def keep_awake(self) -> None:
+        """Note that something was written or has ended: a survey may be too late to show it."""
+        self.writes += 1
+        self.busy_until = self.now() + REST_SECONDS
+
+    def forget_observations(self) -> None:
+        """Forget what Azure showed; the next pass looks anew. Thousands of environments at rest weigh nothing so."""
+        self.observed.clear()
+        self.rumoured.clear()
+        self.machines = None
+        self.machines_rumoured = False
+        self.machines_stale_at = 0.0
+
+    def note_foreign(self, ids: Iterable[str]) -> None:
+        """Note what has a name of ours and belongs to somebody else: nothing is built upon it."""
+        self.foreign = set(ids)
+
+    def note_applied(self, key: str, tried: str) -> None:
+        """Note that Azure has what was written last."""
+        entry = self.inventory.get(key)
+        if entry is not None and entry.applied != tried:
+            self.inventory[key] = entry.model_copy(update={"applied": tried})
 
     def may_try(self, what: str, now: float, tried: str = "") -> bool:
         """Return whether a piece of work may be tried (again) now."""
@@ -105,3 +171,7 @@ class Memory:
         What was due before the pass started waits for something else, which will make the next pass necessary.
         """
         return min((failure.due for failure in self.failures.values() if failure.due > started), default=math.inf)
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,15 +6,15 @@ Nodes are followed with one list of the resource group, not with one operation e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from hpc_operator.arm import Azure, AzureError
 from hpc_operator.blueprint.names import GENERATION_TAG
-from hpc_operator.graph import NodeSet, UnresolvedError, resolve
-from hpc_operator.reconcile.apply import fingerprint
+from hpc_operator.graph import Json, NodeSet, UnresolvedError, resolve
 from hpc_operator.reconcile.fields import differences, overlay, update_body
 from hpc_operator.reconcile.memory import Memory
+from hpc_operator.reconcile.plan import Action, Change, fingerprint
 from hpc_operator.reconcile.rollout import Node, NodeState, nodes_of, plan_nodes
 from hpc_operator.reconcile.states import is_ready
 
@@ -47,10 +47,12 @@ class NodeApplier:
     def __init__(self, azure: Azure, memory: Memory, may_go: Callable[[Node], bool], environment: str) -> None:
         self._azure = azure
         self._memory = memory
-        self._may_go = may_go
+        self.may_go = may_go
         self._environment = environment
 
-    async def observe(self, resource_group_id: str, settled_seconds: float) -> None:
+    async def observe(
+        self, resource_group_id: str, settled_seconds: float, are_as_wanted: Callable[[list[Node]], bool]
+    ) -> None:
         """List the virtual machines, unless what is known is fresh enough.
 
         Parameters
@@ -59,12 +61,19 @@ class NodeApplier:
             ARM id of the environment's resource group.
         settled_seconds
             How long a list is good while no node comes or goes.
+        are_as_wanted
+            Whether nothing has to be done to these nodes: then a survey that shows them so is believed.
         """
         memory = self._memory
         if memory.observed.get(resource_group_id.lower()) is None:
-            memory.machines = []
-        elif memory.machines is None or self._now() >= memory.machines_stale_at:
+            memory.machines, memory.machines_rumoured = [], False
+            return
+        if memory.machines_rumoured and not self.moving() and are_as_wanted(self.nodes()):
+            memory.machines_stale_at = self._now() + settled_seconds
+            return
+        if memory.machines is None or memory.machines_rumoured or self._now() >= memory.machines_stale_at:
             memory.machines = await self._azure.list_virtual_machines(resource_group_id)
+            memory.machines_rumoured = False
             wait = memory.machines_poll_seconds if self.moving() else settled_seconds
             memory.machines_stale_at = self._now() + wait
 
@@ -77,13 +86,29 @@ class NodeApplier:
         known = nodes_of(self._memory.machines or (), self._environment)
         return [node for node in known if partition is None or node.partition == partition]
 
-    async def converge(self, node_set: NodeSet) -> None:
-        """Make and remove nodes of one partition as planned."""
+    async def converge(self, node_set: NodeSet, change: Change | None, at_once: int | None) -> None:
+        """Make and remove nodes of one partition as planned.
+
+        Parameters
+        ----------
+        node_set
+            What is wanted.
+        change
+            What the plan says of these nodes; None where nothing.
+        at_once
+            How many nodes of the environment may be on their way up or down; None for no limit.
+        """
         partition = node_set.owner.name
         nodes = self.nodes(partition)
         tried = fingerprint(node_set.body)
         await self._note_failed(node_set, nodes, tried)
-        plan = plan_nodes(node_set, nodes, self._may_go)
+        # Where a roll waits, the nodes that are there serve on, and come and go with the jobs.
+        rolls = change is None or change.action is not Action.ROLL or change.may_start
+        plan = plan_nodes(node_set, nodes, self.may_go, may_roll=rolls)
+        if rolls and change is not None and not change.may_start:
+            return
+        if at_once is not None:
+            plan = plan.cut(at_once - sum(node.state in _TRANSITIONAL for node in self.nodes()))
         await self.remove(plan.delete)
         await self._retag(node_set)
         if not plan.create or not self._memory.may_try(failure_key(partition), self._now(), tried):
@@ -91,7 +116,8 @@ class NodeApplier:
         if not all(is_ready(self._memory, need) for need in node_set.needs):
             return
         try:
-            bodies = {name: resolve(node_set.body, self._memory.observed, name) for name in plan.create}
+            resolved = {name: resolve(node_set.body, self._memory.observed, name) for name in plan.create}
+            bodies = {name: overlay(None, body) for name, body in resolved.items()}
         except UnresolvedError:
             return
         refusals = await asyncio.gather(*(self._create(node_set.node_id(name), body) for name, body in bodies.items()))
@@ -112,6 +138,7 @@ class NodeApplier:
                     self._memory.failures.pop(key, None)
 
     async def _create(self, resource_id: str, body: Mapping[str, Any]) -> AzureError | None:
+        self._memory.keep_awake()
         try:
             started = await self._azure.put(resource_id, body)
         except AzureError as error:
@@ -122,6 +149,7 @@ class NodeApplier:
         return None
 
     async def _delete(self, node: Node) -> AzureError | None:
+        self._memory.keep_awake()
         try:
             started = await self._azure.delete(node.id)
         except AzureError as error:
@@ -130,24 +158,36 @@ class NodeApplier:
         self._poll_after(started.retry_after)
         return None
 
-    async def _retag(self, node_set: NodeSet) -> None:
-        """Bring the tags of running nodes in step; all else of a node is its generation's."""
+    def have_other_tags(self, node_set: NodeSet) -> bool:
+        """Return whether tags of running nodes are not as wanted."""
+        return any(True for _ in self._to_retag(node_set))
+
+    def _to_retag(self, node_set: NodeSet) -> Iterator[tuple[Mapping[str, Any], Json]]:
+        """Yield the machines whose tags have to change, with the body of the request."""
         wanted = {"tags": resolve(node_set.body["tags"], self._memory.observed)}
         current = {node.id for node in self.nodes(node_set.owner.name) if node.state is NodeState.READY}
-        key = f"tags of {failure_key(node_set.owner.name)}"
         info = self._azure.type_info(node_set.node_type)
         for machine in list(self._memory.machines or ()):
             if machine["id"] not in current or machine["tags"].get(GENERATION_TAG) != node_set.generation:
                 continue
-            changes = differences(wanted, machine, info)
-            if not changes or not self._memory.may_try(key, self._now(), fingerprint(wanted)):
-                continue
-            try:
-                await self._azure.patch(machine["id"], update_body(wanted, machine, changes, info))
-            except AzureError as error:
-                self._memory.fail(key, error, self._now(), fingerprint(wanted))
+            if changes := differences(wanted, machine, info):
+                yield machine, update_body(wanted, machine, changes, info)
+
+    async def _retag(self, node_set: NodeSet) -> None:
+        """Bring the tags of running nodes in step; all else of a node is its generation's."""
+        key = f"tags of {failure_key(node_set.owner.name)}"
+        tried = fingerprint(node_set.body["tags"])
+        for machine, body in list(self._to_retag(node_set)):
+            if not self._memory.may_try(key, self._now(), tried):
                 return
-            self._show(machine["id"], {"tags": {**machine["tags"], **wanted["tags"]}})
+            try:
+                self._memory.keep_awake()
+                await self._azure.patch(machine["id"], body)
+            except AzureError as error:
+                self._memory.fail(key, error, self._now(), tried)
+                return
+            self._show(machine["id"], body)
+        self._memory.failures.pop(key, None)
 
     def _show(self, resource_id: str, change: Mapping[str, Any]) -> None:
         """Take for true what the next list will show."""

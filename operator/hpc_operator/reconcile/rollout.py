@@ -33,6 +33,9 @@ class Node:
     generation: str
     state: NodeState
     scale_set_id: str
+    vm_size: str = ""
+    image_version: str = ""
+    priority: str = "Regular"
 
 
 def nodes_of(virtual_machines: Iterable[Mapping[str, Any]], environment: str) -> list[Node]:
@@ -46,17 +49,25 @@ def nodes_of(virtual_machines: Iterable[Mapping[str, Any]], environment: str) ->
         `namespace/name`, as the ownership tag has it.
     """
     return [
-        Node(
-            id=machine["id"],
-            name=machine["name"],
-            partition=machine["tags"][PARTITION_TAG],
-            generation=machine["tags"].get(GENERATION_TAG, ""),
-            state=_state(machine.get("properties", {}).get("provisioningState", "")),
-            scale_set_id=str((machine.get("properties", {}).get("virtualMachineScaleSet") or {}).get("id", "")).lower(),
-        )
+        _node(machine)
         for machine in virtual_machines
         if PARTITION_TAG in (tags := machine.get("tags") or {}) and tags.get(ENVIRONMENT_TAG) == environment
     ]
+
+
+def _node(machine: Mapping[str, Any]) -> Node:
+    tags, properties = machine["tags"], machine.get("properties") or {}
+    return Node(
+        id=machine["id"],
+        name=machine["name"],
+        partition=tags[PARTITION_TAG],
+        generation=tags.get(GENERATION_TAG, ""),
+        state=_state(properties.get("provisioningState", "")),
+        scale_set_id=str((properties.get("virtualMachineScaleSet") or {}).get("id", "")).lower(),
+        vm_size=(properties.get("hardwareProfile") or {}).get("vmSize", ""),
+        image_version=((properties.get("storageProfile") or {}).get("imageReference") or {}).get("version", ""),
+        priority=properties.get("priority", "Regular"),
+    )
 
 
 def _state(provisioning_state: str) -> NodeState:
@@ -78,8 +89,15 @@ class NodePlan:
     create: tuple[str, ...] = ()
     delete: tuple[Node, ...] = ()
 
+    def cut(self, most: int) -> NodePlan:
+        """Return the same with at most so many moves; what goes comes first, for it makes room."""
+        delete = self.delete[: max(0, most)]
+        return NodePlan(self.create[: max(0, most - len(delete))], delete)
 
-def plan_nodes(node_set: NodeSet, nodes: Sequence[Node], may_go: Callable[[Node], bool]) -> NodePlan:
+
+def plan_nodes(
+    node_set: NodeSet, nodes: Sequence[Node], may_go: Callable[[Node], bool], *, may_roll: bool = True
+) -> NodePlan:
     """Return the next move towards `node_set.count` nodes of the present generation.
 
     Parameters
@@ -90,23 +108,29 @@ def plan_nodes(node_set: NodeSet, nodes: Sequence[Node], may_go: Callable[[Node]
         All nodes that the partition has, of every generation, going ones included.
     may_go
         Whether a node may be removed now; one that is on its way up is removed unasked.
+    may_roll
+        Whether nodes of other generations are replaced; else they serve as well as any.
     """
     staying = [node for node in nodes if node.state is not NodeState.DELETING]
     present = [
-        node for node in staying if node.generation == node_set.generation and node.state is not NodeState.FAILED
+        node
+        for node in staying
+        if (node.generation == node_set.generation or not may_roll) and node.state is not NodeState.FAILED
     ]
-    outdated = [node for node in staying if node.generation != node_set.generation]
+    outdated = [node for node in staying if node.generation != node_set.generation] if may_roll else []
     # Asked as well, for a node whose update failed runs on.
     failed = [node for node in staying if node.state is NodeState.FAILED and may_go(node)]
     return NodePlan(
-        create=_names(node_set, nodes, _how_many_to_create(node_set, nodes, present)),
+        create=_names(node_set, nodes, _how_many_to_create(node_set, nodes, present, outdated)),
         delete=tuple({node.id: node for node in [*failed, *_to_remove(node_set, present, outdated, may_go)]}.values()),
     )
 
 
-def _how_many_to_create(node_set: NodeSet, nodes: Sequence[Node], present: Sequence[Node]) -> int:
+def _how_many_to_create(
+    node_set: NodeSet, nodes: Sequence[Node], present: Sequence[Node], outdated: Sequence[Node]
+) -> int:
     missing = node_set.count - len(present)
-    if any(node.generation != node_set.generation for node in nodes):
+    if outdated or any(node.generation != node_set.generation and node.state is NodeState.DELETING for node in nodes):
         # A node on its way down still counts: it holds its cores in the quota until it is gone.
         missing = min(missing, node_set.count + node_set.max_surge - len(nodes))
     return max(0, missing)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from hpc_operator.api.policy import TAKE_OVER_ANNOTATION
 from hpc_operator.arm import FAILED_STATES, provisioning_state
-from hpc_operator.blueprint.names import ENVIRONMENT_TAG
+from hpc_operator.blueprint.names import CLAIM_TAG, ENVIRONMENT_TAG
 from hpc_operator.graph import ArmId, Graph, Resource
 from hpc_operator.reconcile.memory import Memory
 
@@ -67,21 +69,70 @@ def state_of(memory: Memory, resource_id: str) -> State:
     return State.UPDATING if entry is not None and entry.state in {State.READY, State.UPDATING} else State.CREATING
 
 
-def is_foreign(owned: Mapping[str, Any], actual: Mapping[str, Any], environment: str) -> bool:
-    """Return whether a resource of a name of ours does not carry our ownership tag.
+@dataclass(frozen=True)
+class Claim:
+    """Tells whose a resource is, by its tags.
 
     Parameters
     ----------
-    owned
-        The body that we would give it; a type without tags has none, and its parent tells whose it is.
-    actual
-        The body that Azure shows.
     environment
-        `namespace/name`, as the tag has it.
+        `namespace/name`, as the ownership tag has it.
+    holder
+        What the claim on our resource group says: cluster and uid.
+    others
+        Environments that exist beside ours, as their ownership tags have them.
+    take_over
+        Whose resources the user gave us: environments or holders.
+    chosen_group
+        Whether the resource group is one that the user named, so that it may have been somebody's before.
+    group_claim
+        Returns the claim on a resource's group, empty where there is none.
     """
-    if ENVIRONMENT_TAG not in (owned.get("tags") or {}):
-        return False
-    return (actual.get("tags") or {}).get(ENVIRONMENT_TAG) != environment
+
+    environment: str
+    holder: str
+    others: frozenset[str]
+    take_over: frozenset[str]
+    chosen_group: bool
+    group_claim: Callable[[str], str]
+
+    def refusal(self, resource: Resource, actual: Mapping[str, Any]) -> str:
+        """Return why a resource of a name of ours is not ours, in a sentence that says what to do; empty where it is.
+
+        A type without tags belongs to whoever owns its parent.
+        """
+        if ENVIRONMENT_TAG not in (resource.body.get("tags") or {}):
+            return ""
+        tags = actual.get("tags") or {}
+        holder, environment = tags.get(CLAIM_TAG, ""), tags.get(ENVIRONMENT_TAG, "")
+        if CLAIM_TAG in resource.body["tags"] and holder not in {"", self.holder} | self.take_over:
+            return (
+                f"It is claimed by {environment} of {holder}, and this is {self.environment} of {self.holder}: delete "
+                f"that one, or annotate this one with {TAKE_OVER_ANNOTATION}={holder} if that does not exist any more."
+            )
+        if environment == self.environment or environment in self.take_over:
+            return ""
+        if not environment:
+            is_ours = resource.adopted or (self.chosen_group and CLAIM_TAG in resource.body["tags"])
+            return "" if is_ours else self._made()
+        return self._taken(resource, environment)
+
+    def _made(self) -> str:
+        return (
+            "There is one of this name already and it was not made by this operator: delete it, or give it the tag "
+            f"{ENVIRONMENT_TAG}={self.environment} to have it taken over."
+        )
+
+    def _taken(self, resource: Resource, environment: str) -> str:
+        """Return why something of another environment may not be used, empty where that one is gone and left it."""
+        claim = self.group_claim(resource.id)
+        is_free = environment not in self.others and claim in {"", self.holder} | self.take_over
+        if is_free and (resource.adopted or self.chosen_group):
+            return ""
+        return (
+            f"It belongs to {environment}, and this is {self.environment}: delete it there, or annotate this one with "
+            f"{TAKE_OVER_ANNOTATION}={environment} if that one does not exist any more."
+        )
 
 
 def exclusive_scopes(resource: Resource | None, resource_id: str, types: tuple[str, ...]) -> frozenset[str]:

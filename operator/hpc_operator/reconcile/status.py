@@ -6,22 +6,31 @@ error code of Azure and what happens next, and hold neither times nor counters, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment, StorageTier
+from hpc_operator.api.plan import Plan
 from hpc_operator.arm import AzureError, ErrorClass
 from hpc_operator.blueprint import Blueprint, MountPoint
 from hpc_operator.blueprint.validation import Problem
 from hpc_operator.graph import NodeSet, Owner, Resource, Step, UnresolvedError, resolve
+from hpc_operator.preflight import Check, Finding
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.nodes import failure_key
+from hpc_operator.reconcile.plan import Action, Change, vm_size_of
 from hpc_operator.reconcile.rollout import Node, NodeState
 from hpc_operator.reconcile.states import State, describe, is_settled, state_of
 
 Status = Mapping[str, Any]
+
+MOST_SHOWN = 50
+"""Entries of drift and of waits that a status shows."""
 
 WHAT_NEXT = {
     ErrorClass.TRANSIENT: "It is tried again by itself.",
@@ -45,8 +54,21 @@ class Facts:
     memory: Memory
     nodes: tuple[Node, ...]
     problems: Mapping[Owner, Problem]
+    specification: str
+    plan: Plan | None
+    changes: tuple[Change, ...]
+    price_of: Callable[[str, str], float | None]
+    currency: str
     serving: frozenset[str] = frozenset()
     """Partitions that were Ready before."""
+
+    def held(self, key: str) -> Change | None:
+        """Return the change of a resource, or of the nodes in that scale set, that is blocked or waits."""
+        return self._held.get(key)
+
+    @cached_property
+    def _held(self) -> Mapping[str, Change]:
+        return {change.key: change for change in self.changes if not change.may_start}
 
 
 @dataclass(frozen=True)
@@ -95,30 +117,78 @@ def environment_status(facts: Facts, before: Status) -> Status:
             if step == "-" and (not verdict.ready or verdict.moving):
                 step = name.value
             _add_up(ready, verdict)
+        conditions += _preflight(facts, Owner(HPCEnvironment.__name__, environment.metadata.name), environment, before)
     conditions = [*_summary(ready, environment, before), *conditions]
     login_nodes = facts.wanted.login_nodes if facts.wanted is not None else ()
     lists = {
-        "resources": [
-            item.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            for item in sorted(memory.inventory.values(), key=lambda item: item.id.lower())
-        ],
-        "operations": [
-            {"id": handle.resource_id, "verb": handle.verb, "url": handle.url, "startTime": handle.start_time}
-            for handle in sorted(memory.operations.values(), key=lambda handle: handle.resource_id.lower())
-        ],
+        **holdings(memory),
         "loginNodes": [
             {"name": login.name, "privateIPAddress": _resolved(login.address, memory) or ""} for login in login_nodes
         ],
+        "drift": _dumped(memory.drift),
+        "waiting": _dumped(memory.waits),
+        "tags": sorted(memory.tags),
     }
+    single = {"plan": facts.plan, "deletion": memory.deletion}
     return {
         "observedGeneration": environment.metadata.generation,
         "conditions": conditions,
         "step": step,
         "summary": _environment_summary(facts),
+        "specification": facts.specification,
         **({"resourceGroupID": facts.wanted.resource_group_id} if facts.wanted is not None else {}),
+        **{name: _dump(item) for name, item in single.items() if item is not None},
         # Server-side apply drops an empty list, and what is compared later must be what is there.
         **{name: items for name, items in lists.items() if items},
     }
+
+
+def holdings(memory: Memory) -> dict[str, list[dict[str, Any]]]:
+    """Return what is held in Azure and what is under way, as status has it."""
+    return {
+        "resources": [_dump(memory.inventory[key]) for key in sorted(memory.inventory)],
+        "operations": [
+            {"id": handle.resource_id, "verb": handle.verb, "url": handle.url, "startTime": handle.start_time}
+            for handle in sorted(memory.operations.values(), key=lambda handle: handle.resource_id.lower())
+        ],
+    }
+
+
+def _dump(item: BaseModel) -> dict[str, Any]:
+    return item.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def _dumped(items: Mapping[str, BaseModel]) -> list[dict[str, Any]]:
+    return [_dump(items[key]) for key in sorted(items)[:MOST_SHOWN]]
+
+
+def _preflight(facts: Facts, owner: Owner, resource: CustomResource, before: Status) -> list[dict[str, Any]]:
+    """Return what the preflight says of one object: what is wrong, and always whether the quota will do."""
+    inspection = facts.memory.inspection
+    if inspection is None:
+        return []
+    found: dict[Check, list[Finding]] = {}
+    for finding in inspection.findings:
+        if finding.owner == owner:
+            found.setdefault(finding.check, []).append(finding)
+    conditions = [
+        _make(check.value, "False", items[0].reason, " ".join(item.message for item in items), resource, before)
+        for check, items in found.items()
+    ]
+    if owner.kind == HPCEnvironment.__name__:
+        if found:
+            names = ", ".join(sorted(check.value for check in found))
+            passed = ("False", "Findings", f"See {names}")
+        else:
+            passed = ("True", "Passed", "Nothing stands against what is written")
+        return [_make("PreflightPassed", *passed, resource, before), *conditions]
+    if Check.QUOTA not in found and owner.kind == ComputePartition.__name__:
+        if Check.QUOTA in inspection.unknown:
+            said = ("Unknown", "NotReadable", "Azure does not tell the quota; nothing waits for it")
+        else:
+            said = ("True", "Sufficient", "The quota is enough for all nodes that the partition may have")
+        conditions.append(_make(Check.QUOTA.value, *said, resource, before))
+    return conditions
 
 
 def tier_status(facts: Facts, tier: StorageTier, before: Status) -> Status:
@@ -133,6 +203,7 @@ def tier_status(facts: Facts, tier: StorageTier, before: Status) -> Status:
         if resource.owner == owner:
             _add_up(verdict, _resource_verdict(facts, resource))
     result = {**before, **_base(tier, verdict, before)}
+    result["conditions"] += _preflight(facts, owner, tier, before)
     mount = facts.wanted.mounts.get(tier.metadata.name)
     if mount is not None and (source := _resolved(mount.source, facts.memory)):
         result["mount"] = {"source": source, "type": mount.type, "options": mount.options}
@@ -154,8 +225,10 @@ def partition_status(facts: Facts, partition: ComputePartition, before: Status) 
         return {**_leaving(partition, facts, owner, before), "nodes": _counts(nodes, "", 0)}
     node_set = next(item for item in facts.wanted.node_sets if item.owner == owner)
     urn, version = facts.memory.image_versions[name]
+    said = _base(partition, _partition_verdict(facts, facts.wanted, node_set, nodes), before)
+    said["conditions"] += _preflight(facts, owner, partition, before)
     return {
-        **_base(partition, _partition_verdict(facts, facts.wanted, node_set, nodes), before),
+        **said,
         "image": {"urn": urn, "version": version},
         "nodeGeneration": node_set.generation,
         "vmSize": node_set.vm_size,
@@ -239,7 +312,16 @@ def _resource_verdict(facts: Facts, resource: Resource) -> Verdict:
     state = state_of(memory, key)
     name = describe(resource.id)
     verdict = Verdict(ready=is_settled(memory, key))
-    if failure is not None:
+    held = facts.held(key)
+    if held is not None and held.action is Action.BLOCKED:
+        verdict.reason = held.reason
+        verdict.stuck = verdict.message = f"{name}: {held.why}"
+        if held.waits_for:
+            verdict.stuck = verdict.message = f"{name}: {held.why} It waits for: {held.waits_for}"
+    elif held is not None:
+        verdict.reason = held.reason
+        verdict.moving = verdict.message = f"{name} waits for: {held.waits_for}"
+    elif failure is not None:
         _blame(verdict, [failure.error], [resource.id])
     elif state is State.FAILED:
         next_step = "Have its owner repair it" if resource.referenced else "It is put again by itself"
@@ -279,7 +361,14 @@ def _partition_verdict(facts: Facts, wanted: Blueprint, node_set: NodeSet, nodes
         verdict.reason = "Scaling"
         verdict.moving = verdict.message = f"Nodes of partition {partition} are coming up or going down"
     failure = facts.memory.failures.get(failure_key(partition))
-    if failure is not None:
+    held = facts.held(node_set.scale_set_id.lower())
+    if held is not None and held.action is Action.BLOCKED:
+        verdict.reason, verdict.message = held.reason, held.why
+        verdict.stuck = held.why
+    elif held is not None:
+        verdict.reason = held.reason
+        verdict.moving = verdict.message = f"{held.name} wait for: {held.waits_for}"
+    elif failure is not None:
         _blame(verdict, [failure.error], [f"nodes of partition {partition}"])
     verdict.ready = serving
     return verdict
@@ -376,7 +465,21 @@ def _environment_summary(facts: Facts) -> dict[str, Any]:
     return {
         "resources": f"{sum(state in working for state in states)}/{len(states)}",
         "nodes": f"{ready}/{sum(node_set.maximum for node_set in node_sets)}",
+        **_cost(facts),
     }
+
+
+def _cost(facts: Facts) -> dict[str, str]:
+    """Return the list price per hour of the virtual machines that run; nothing where prices are not known."""
+    running = [(node.vm_size, node.priority) for node in facts.nodes if node.state is not NodeState.DELETING]
+    for item in facts.wanted.graph if facts.wanted is not None else ():
+        body = facts.memory.observed.get(item.id.lower())
+        if isinstance(size := vm_size_of(item.body), str) and body is not None:
+            running.append((size, "Regular"))
+    prices = [facts.price_of(size, priority) for size, priority in running]
+    if not facts.currency or None in prices:
+        return {}
+    return {"costPerHour": f"{sum(price for price in prices if price is not None):.2f} {facts.currency}"}
 
 
 def _counts(nodes: Sequence[Node], generation: str, desired: int) -> dict[str, int]:

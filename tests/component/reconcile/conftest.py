@@ -19,6 +19,8 @@ from azure.core.credentials import AccessToken
 
 from azure_emulator import Emulator
 from hpc_operator.azure import AzureClient
+from hpc_operator.azure.prices import PriceList
+from hpc_operator.azure.subscription import AzureSubscription
 from hpc_operator.crds import render
 from hpc_operator.kubernetes_host.cache import ObjectCache
 from hpc_operator.kubernetes_host.queue import KeyQueue
@@ -222,8 +224,10 @@ class World:
     def make_reconciler(self) -> Reconciler:
         return Reconciler(
             self.azure,
+            AzureSubscription(self.azure, PriceList(self.emulator.url)),
             self.cluster,
             subscription_id=SUBSCRIPTION,
+            holder="test",
             drift_seconds=600.0,
             may_go=lambda node: self.may_go(node.name),
         )

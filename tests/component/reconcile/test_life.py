@@ -49,7 +49,9 @@ async def test_an_environment_becomes_ready_and_then_nothing_happens(world):
     assert status["step"] == "-"
     assert "operations" not in status
     assert {item["type"]: item["status"] for item in status["conditions"]} == dict.fromkeys(
-        ("Ready", "InfrastructureReady", "BaseServicesReady", "StorageReady", "ComputeReady", "EntryPointReady"), "True"
+        ("Ready", "PreflightPassed", "InfrastructureReady", "BaseServicesReady", "StorageReady", "ComputeReady")
+        + ("EntryPointReady",),
+        "True",
     )
     assert {item["state"] for item in status["resources"]} == {"Ready"}
     assert status["summary"]["nodes"] == "2/8"
@@ -106,7 +108,7 @@ async def test_a_vm_size_edit_brings_new_nodes_before_old_ones_go(world):
     assert touched <= {"virtualmachines", "virtualmachinescalesets"}
     assert {
         item["type"]: item["status"] for item in world.cluster.status("ComputePartition", "climate-hpc")["conditions"]
-    } == {"Ready": "True"}
+    } == {"Ready": "True", "QuotaSufficient": "True"}
 
 
 async def test_a_fallback_size_appended_changes_nothing(world):

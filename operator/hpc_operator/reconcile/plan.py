@@ -1,0 +1,497 @@
+"""What is between the specifications and Azure: the changes that are going to be made, or that wait. Pure functions.
+
+A change is judged in one place, `Planner.judge`: what status.plan shows is what the applier does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, cast
+
+from hpc_operator.api.hpc_environment import ManagedResource
+from hpc_operator.api.plan import CHANGES_SHOWN, FIELDS_SHOWN, TEXT_SHOWN, FieldDifference, Plan, PlannedChange
+from hpc_operator.api.policy import DriftAction, Policy
+from hpc_operator.arm import FAILED_STATES, TypeInfo, provisioning_state
+from hpc_operator.graph import Graph, Json, NodeSet, Owner, Resource, Step, resolve
+from hpc_operator.policy import Gate, Hold, StartingAction
+from hpc_operator.reconcile.fields import FieldChange, differences, replaces, shrinks
+from hpc_operator.reconcile.memory import Memory
+from hpc_operator.reconcile.rollout import Node, NodeState
+from hpc_operator.reconcile.states import Claim, describe
+from hpc_operator.subscription import Offer
+
+
+class Action(StrEnum):
+    """What a change does, as `api.plan.Action` writes it."""
+
+    CREATE = "Create"
+    UPDATE = "Update"
+    ROLL = "Roll"
+    REPLACE = "Replace"
+    DELETE = "Delete"
+    BLOCKED = "Blocked"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change.
+
+    Parameters
+    ----------
+    action, id, name, owner, why, fields, touches, waits_for
+        As in `api.plan.PlannedChange`.
+    reason
+        One CamelCase word for a condition, where it is blocked or waits.
+    cores
+        Change of the use of quota, by VM family.
+    price
+        Change of the list price per hour; None where it is not known.
+    """
+
+    action: Action
+    id: str
+    name: str
+    owner: Owner
+    why: str = ""
+    fields: tuple[FieldChange, ...] = ()
+    touches: str = ""
+    waits_for: str = ""
+    reason: str = ""
+    cores: Mapping[str, int] = field(default_factory=dict)
+    price: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The id for comparing."""
+        return self.id.lower()
+
+    @property
+    def may_start(self) -> bool:
+        """Whether nothing but Azure is waited for."""
+        return self.action is not Action.BLOCKED and not self.waits_for
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What somebody changed in Azure: the fields, none where the resource is gone, and what is done about it."""
+
+    resource: Resource
+    fields: tuple[FieldChange, ...]
+    action: DriftAction | str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How one resource stands: what has to be done, what somebody else did, and the resolved body that we own."""
+
+    change: Change | None
+    drift: Drift | None
+    owned: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Why something is not written: a finding of the preflight."""
+
+    reason: str
+    message: str
+
+
+class Planner:
+    """Judges the resources of one environment.
+
+    Parameters
+    ----------
+    memory
+        What is known of the environment.
+    type_info
+        Returns the row of a resource type.
+    claim
+        Whose resources are ours.
+    gate
+        What may start now.
+    policy
+        What the environment says of drift.
+    offer
+        VM sizes and prices, as far as they are known.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        type_info: Callable[[str], TypeInfo],
+        claim: Claim,
+        gate: Gate,
+        policy: Policy,
+        offer: Offer,
+    ) -> None:
+        self.blocks: Mapping[str, Block] = {}
+        """Findings of the preflight by lower-case ARM id."""
+        self._memory = memory
+        self._type_info = type_info
+        self._claim = claim
+        self._gate = gate
+        self._policy = policy
+        self._offer = offer
+
+    # One resource
+
+    def judge(self, resource: Resource) -> Judgement:
+        """Return what has to be done to one resource, whether what it needs is ready or not.
+
+        Raises
+        ------
+        UnresolvedError
+            If its body depends on something that Azure has not told yet.
+        """
+        actual = self._memory.observed.get(resource.id.lower())
+        owned = resolve(resource.body, self._memory.observed)
+        if actual is None:
+            return self._missing(resource, owned)
+        if refusal := self._claim.refusal(resource, actual):
+            blocked = self._change(Action.BLOCKED, resource, refusal, reason="AlreadyExists")
+            return Judgement(blocked, None, owned)
+        info = self._type_info(resource.type)
+        changes = tuple(differences(owned, actual, info))
+        failed = provisioning_state(actual) in FAILED_STATES
+        if not changes and not failed:
+            return Judgement(None, None, owned)
+        return self._different(resource, owned, actual, changes, info, failed=failed)
+
+    def _missing(self, resource: Resource, owned: Mapping[str, Any]) -> Judgement:
+        if not self._applied(resource):
+            return Judgement(self._may(self._change(Action.CREATE, resource, "It does not exist yet.")), None, owned)
+        action = self._drift_action(resource)
+        if resource.holds_data:
+            why = "It was deleted in Azure and its data with it; an empty one would not bring that back."
+            change = self._may(self._change(Action.CREATE, resource, why), lost_data=True)
+            if change.waits_for:
+                change = replace(change, action=Action.BLOCKED, reason="DataLost")
+            return Judgement(change, Drift(resource, (), "Blocked"), owned)
+        why = "It was deleted in Azure by somebody else."
+        change = self._may(self._change(Action.CREATE, resource, why))
+        if action != "Correct":
+            change = replace(change, waits_for=_NOT_CORRECTED.format(action=action), reason="DriftReported")
+        return Judgement(change, None if action == "Ignore" else Drift(resource, (), action), owned)
+
+    def _different(
+        self,
+        resource: Resource,
+        owned: Mapping[str, Any],
+        actual: Mapping[str, Any],
+        changes: tuple[FieldChange, ...],
+        info: TypeInfo,
+        *,
+        failed: bool,
+    ) -> Judgement:
+        drifted = bool(changes) and not failed and self._applied(resource) == fingerprint(owned)
+        action = self._drift_action(resource) if drifted else "Correct"
+        drift = Drift(resource, changes, action) if drifted and action != "Ignore" else None
+        if drifted and action != "Correct":
+            return Judgement(None, drift, owned)
+        if smaller := shrinks(owned, actual, info):
+            why = f"{smaller[0].path[-1]} would become smaller and data would be lost: write at least what Azure shows."
+            blocked = self._change(Action.BLOCKED, resource, why, smaller, reason="WouldShrink")
+            return Judgement(blocked, replace(drift, action="Blocked") if drift else None, owned)
+        if resource.observed_only:
+            return Judgement(self._observed_only(resource, changes), None, owned)
+        if replaces(changes, info):
+            why = "Azure cannot change this: it is deleted and made anew."
+            change = self._may(self._change(Action.REPLACE, resource, why, changes), holds_data=resource.holds_data)
+        elif drifted:
+            change = self._may(self._change(Action.UPDATE, resource, "Somebody changed it in Azure.", changes))
+        elif failed:
+            why = "Azure shows it as Failed: it is put again as it should be."
+            change = self._may(self._change(Action.UPDATE, resource, why, changes))
+        else:
+            change = self._may(self._change(Action.UPDATE, resource, "The specification says otherwise.", changes))
+        return Judgement(change, drift, owned)
+
+    def _observed_only(self, resource: Resource, changes: Sequence[FieldChange]) -> Change:
+        change = self._change(Action.UPDATE, resource, "It is not as the operator would make it.", changes)
+        return replace(change, waits_for="manage: true in its entry of spec.adopt.", reason="ObservedOnly")
+
+    def _change(
+        self, action: Action, resource: Resource, why: str, fields: Sequence[FieldChange] = (), reason: str = ""
+    ) -> Change:
+        block = self.blocks.get(resource.id.lower())
+        if block is not None and action in _WRITES:
+            action, why, reason = Action.BLOCKED, block.message, block.reason
+        cores: Counter[str] = Counter()
+        price = 0.0
+        before = next((it.before for it in fields if it.path[-1] == "vmSize"), None)
+        after = vm_size_of(resource.body) if action is Action.CREATE or before is not None else None
+        for size, sign in ((before, -1), (after, 1)):
+            if isinstance(size, str):
+                self._count(cores, size, sign)
+                price += sign * (self.price_of(size) or 0.0)
+        return Change(
+            action,
+            resource.id,
+            describe(resource.id),
+            resource.owner,
+            why,
+            tuple(fields),
+            "its data" if resource.holds_data and action is not Action.CREATE else "",
+            reason=reason,
+            cores=cores,
+            price=price or None,
+        )
+
+    def _may(self, change: Change, *, holds_data: bool = False, lost_data: bool = False) -> Change:
+        if change.action is Action.BLOCKED:
+            return change
+        wait = self._hold(change, holds_data=holds_data, lost_data=lost_data)
+        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
+
+    def _hold(self, change: Change, **facts: bool) -> Hold | None:
+        return self._gate.hold(cast("StartingAction", change.action.value), change.name, **facts)
+
+    def _applied(self, resource: Resource) -> str:
+        entry = self._memory.inventory.get(resource.id.lower())
+        return entry.applied if entry is not None else ""
+
+    def _drift_action(self, resource: Resource) -> DriftAction:
+        drift = self._policy.drift
+        by_step: Mapping[Step, DriftAction | None] = {
+            Step.INFRASTRUCTURE: drift.infrastructure,
+            Step.BASE_SERVICES: drift.base_services,
+            Step.STORAGE: drift.storage,
+            Step.COMPUTE: drift.compute,
+            Step.ENTRY_POINT: drift.entry_point,
+        }
+        return by_step[resource.step] or drift.default
+
+    # What goes
+
+    def deletion(self, item: ManagedResource, resource: Resource | None, *, part_of_roll: bool = False) -> Change:
+        """Return the change that deletes something which is no longer wanted.
+
+        Parameters
+        ----------
+        item
+            What the inventory has of it.
+        resource
+            What the full graph has of it; None where there is no specification any more.
+        part_of_roll
+            Whether it is the scale set of an earlier generation of nodes.
+        """
+        holds_data = resource is not None and resource.holds_data
+        change = Change(
+            Action.DELETE,
+            item.id,
+            describe(item.id),
+            Owner.parse(item.owner),
+            "It is no longer wanted.",
+            touches="its data" if holds_data else "",
+        )
+        wait = self._hold(change, holds_data=holds_data, begun=part_of_roll)
+        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
+
+    # Nodes
+
+    def nodes(self, node_set: NodeSet, nodes: Sequence[Node]) -> Change | None:
+        """Return what has to be done to the nodes of one partition, None where nothing."""
+        staying = [node for node in nodes if node.state is not NodeState.DELETING]
+        outdated = [node for node in staying if node.generation != node_set.generation]
+        present = [
+            node for node in staying if node.generation == node_set.generation and node.state is not NodeState.FAILED
+        ]
+        difference = node_set.count - len(present)
+        if not outdated and difference == 0:
+            return None
+        partition = node_set.owner.name
+        name = f"nodes of {partition}"
+        if outdated:
+            action, why = Action.ROLL, "A node of another kind is another virtual machine."
+            going, coming = outdated, max(0, difference)
+            touches = f"{len(outdated)} nodes, one after the other within rollout; each is drained before it goes"
+        elif difference > 0:
+            action, why, going, coming = Action.CREATE, f"{node_set.count} nodes are wanted.", [], difference
+            touches = f"{difference} nodes"
+        else:
+            action, why = Action.DELETE, f"{node_set.count} nodes are wanted."
+            going, coming = present[difference:], 0
+            touches = f"{-difference} nodes"
+        cores: Counter[str] = Counter()
+        self._count(cores, node_set.vm_size, coming)
+        for node in going:
+            self._count(cores, node.vm_size, -1)
+        change = Change(
+            action,
+            node_set.scale_set_id,
+            name,
+            node_set.owner,
+            why,
+            _node_fields(node_set, outdated),
+            touches,
+            cores=cores,
+            price=self._price(node_set, coming, going),
+        )
+        block = self.blocks.get(node_set.scale_set_id.lower())
+        if block is not None and coming:
+            return replace(change, action=Action.BLOCKED, why=block.message, reason=block.reason)
+        begun = any(node.generation == node_set.generation for node in nodes)
+        wait = self._hold(change, scaling=action is not Action.ROLL, begun=begun)
+        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
+
+    def leaving(self, partition: str, nodes: Sequence[Node]) -> Change:
+        """Return the change that removes the nodes of a partition that goes."""
+        cores: Counter[str] = Counter()
+        for node in nodes:
+            self._count(cores, node.vm_size, -1)
+        name, owner = f"nodes of {partition}", Owner("ComputePartition", partition)
+        change = Change(
+            Action.DELETE, nodes[0].scale_set_id or nodes[0].id, name, owner, "The partition goes.", (),
+            f"{len(nodes)} nodes", cores=cores,
+            price=-sum(self.price_of(node.vm_size, node.priority) or 0.0 for node in nodes) or None,
+        )  # fmt: skip
+        wait = self._hold(change)
+        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
+
+    def _price(self, node_set: NodeSet, coming: int, going: Iterable[Node]) -> float | None:
+        more = coming * (self.price_of(node_set.vm_size, node_set.priority) or 0.0)
+        less = sum(self.price_of(node.vm_size, node.priority) or 0.0 for node in going)
+        return more - less or None
+
+    def price_of(self, vm_size: str, priority: str = "Regular") -> float | None:
+        """Return the list price of a virtual machine per hour, None where it is not known."""
+        price = self._offer.prices.get(vm_size.lower())
+        if price is None:
+            return None
+        return price.spot if priority == "Spot" else price.regular
+
+    @property
+    def currency(self) -> str:
+        """The currency of all prices; empty where none is known."""
+        return next((price.currency for price in self._offer.prices.values()), "")
+
+    def _count(self, cores: Counter[str], vm_size: str, nodes: int) -> None:
+        if (size := self._offer.sizes.get(vm_size.lower())) is not None and nodes:
+            cores[size.family] += nodes * size.vcpus
+
+
+_WRITES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE})
+_NOT_CORRECTED = "spec.policy.drift is {action} for this step: set it to Correct to have it made again."
+
+
+def vm_size_of(body: Mapping[str, Any]) -> Json:
+    """Return the VM size in a body, None where it is no virtual machine's."""
+    profile = (body.get("properties") or {}).get("hardwareProfile") or {}
+    return profile.get("vmSize")
+
+
+def _node_fields(node_set: NodeSet, outdated: Sequence[Node]) -> tuple[FieldChange, ...]:
+    """Return in what the nodes that go differ from those that come."""
+    wanted = {"vmSize": node_set.vm_size, "imageVersion": node_set.image_version, "priority": node_set.priority}
+    found = {
+        "vmSize": {node.vm_size for node in outdated},
+        "imageVersion": {node.image_version for node in outdated},
+        "priority": {node.priority for node in outdated},
+    }
+    return tuple(
+        FieldChange((name,), ", ".join(sorted(filter(None, found[name]))), after)
+        for name, after in wanted.items()
+        if found[name] - {after, ""}
+    )
+
+
+def fingerprint(body: Mapping[str, Any]) -> str:
+    """Return a short text that is the same for the same body."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+# What users read
+
+
+def plan_of(changes: Sequence[Change], specification: str, currency: str) -> Plan | None:
+    """Return the plan as status shows it: bounded, with a count of what is left out. None where nothing has to be done.
+
+    Parameters
+    ----------
+    changes
+        In the order of their start.
+    specification
+        The hash of the specifications.
+    currency
+        Of the prices.
+    """
+    if not changes:
+        return None
+    # What somebody has to decide is shown, whatever else has to be left out.
+    shown = sorted(changes, key=lambda change: change.may_start)[:CHANGES_SHOWN]
+    kept = {id(change) for change in shown}
+    return Plan(
+        hash=specification,
+        summary=_summary(changes),
+        price_per_hour=_money(sum(change.price or 0.0 for change in changes), currency),
+        changes=tuple(_planned(change, currency) for change in changes if id(change) in kept),
+        omitted=len(changes) - len(shown),
+    )
+
+
+_WORDS = {
+    Action.CREATE: "to create",
+    Action.UPDATE: "to update",
+    Action.ROLL: "to roll",
+    Action.REPLACE: "to replace",
+    Action.DELETE: "to delete",
+    Action.BLOCKED: "blocked",
+}
+
+
+def _summary(changes: Iterable[Change]) -> str:
+    counts = Counter(change.action for change in changes)
+    text = ", ".join(f"{counts[action]} {words}" for action, words in _WORDS.items() if counts[action])
+    waiting = sum(1 for change in changes if change.waits_for)
+    return f"{text}; {waiting} waiting" if waiting else text
+
+
+def _planned(change: Change, currency: str) -> PlannedChange:
+    quota = ", ".join(f"{count:+d} {family}" for family, count in sorted(change.cores.items()) if count)
+    return PlannedChange(
+        action=change.action.value,
+        id=change.id,
+        name=change.name,
+        owner=str(change.owner),
+        why=change.why[:1024],
+        fields=shown_fields(change.fields),
+        touches=change.touches,
+        quota=f"{quota} cores" if quota else "",
+        price_per_hour=_money(change.price or 0.0, currency),
+        waits_for=change.waits_for[:1024],
+    )
+
+
+def shown_fields(changes: Sequence[FieldChange]) -> tuple[FieldDifference, ...]:
+    """Return field changes as status shows them."""
+    return tuple(
+        FieldDifference(path=".".join(change.path)[:512], before=_text(change.before), after=_text(change.after))
+        for change in changes[:FIELDS_SHOWN]
+    )
+
+
+def _text(value: Json) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    if len(text) <= TEXT_SHOWN:
+        return text
+    # Two long texts begin alike: their hashes tell that they differ.
+    return f"{len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _money(amount: float, currency: str) -> str:
+    return f"{amount:+.2f} {currency}" if currency and abs(amount) >= 0.005 else ""  # noqa: PLR2004 - rounds to 0.00
+
+
+def order_of(graph: Graph, type_info: Callable[[str], TypeInfo]) -> list[Resource]:
+    """Return the resources that we own, what the longest path hangs upon first."""
+    ours = [item for item in graph if not item.referenced]
+    priority = graph.remaining_path({item.id.lower(): type_info(item.type).typical_seconds for item in ours})
+    return sorted(ours, key=lambda item: -priority[item.id.lower()])

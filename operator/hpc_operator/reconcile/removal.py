@@ -1,0 +1,267 @@
+"""Takes down what is no longer wanted, in reverse order, and tells what became of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment
+from hpc_operator.api.hpc_environment import ManagedResource
+from hpc_operator.api.plan import Deletion, KeptResource
+from hpc_operator.arm import Azure, AzureError, ErrorClass
+from hpc_operator.blueprint.names import CLAIM_TAG
+from hpc_operator.graph import ArmId
+from hpc_operator.reconcile import inventory
+from hpc_operator.reconcile.apply import Applier
+from hpc_operator.reconcile.memory import Memory
+from hpc_operator.reconcile.nodes import NodeApplier
+from hpc_operator.reconcile.plan import Change, Planner
+from hpc_operator.reconcile.ports import FINALIZER, Cluster
+from hpc_operator.reconcile.rollout import Node
+from hpc_operator.reconcile.scope import Scope, owner_of
+from hpc_operator.reconcile.states import State, describe
+
+logger = logging.getLogger(__name__)
+
+PATIENT_ATTEMPTS = 4
+"""How often a deletion is refused as being in use before it counts as used by others: some users vanish late."""
+LONGEST_LIST = 200
+
+
+class Removal:
+    """The way down of one environment, or of parts of it, as far as one pass can go.
+
+    Parameters
+    ----------
+    azure, cluster
+        Where resources and objects live.
+    scope, memory
+        What is wanted, and what is known.
+    planner
+        Tells what may start.
+    nodes, applier
+        Send the requests.
+    """
+
+    def __init__(
+        self,
+        azure: Azure,
+        cluster: Cluster,
+        scope: Scope,
+        memory: Memory,
+        planner: Planner,
+        nodes: NodeApplier,
+        applier: Applier,
+    ) -> None:
+        self._azure = azure
+        self._cluster = cluster
+        self._scope = scope
+        self._memory = memory
+        self._planner = planner
+        self._nodes = nodes
+        self._applier = applier
+
+    def plan(self, going: Sequence[ManagedResource]) -> list[Change]:
+        """Return the changes that take these resources down, nodes of partitions that go first."""
+        leaving: dict[str, list[Node]] = {}
+        for node in self._leaving_nodes():
+            leaving.setdefault(node.partition, []).append(node)
+        changes = [self._planner.leaving(partition, nodes) for partition, nodes in sorted(leaving.items())]
+        for item in sorted(going, key=lambda item: (-item.order, item.id)):
+            resource = self._scope.full.graph.get(item.id)
+            changes.append(self._planner.deletion(item, resource, part_of_roll=self._is_of_an_earlier_generation(item)))
+        return changes
+
+    def _leaving_nodes(self) -> list[Node]:
+        staying = self._scope.wanted_partitions | self._scope.held_partitions
+        return [node for node in self._nodes.nodes() if node.partition not in staying]
+
+    def _is_of_an_earlier_generation(self, item: ManagedResource) -> bool:
+        """Return whether this is the scale set of nodes that were replaced by others."""
+        if self._scope.wanted is None:
+            return False
+        for node_set in self._scope.wanted.node_sets:
+            if str(node_set.owner) == item.owner:
+                return ArmId.parse(node_set.scale_set_id).type.lower() == ArmId.parse(item.id).type.lower()
+        return False
+
+    async def start(self, going: Sequence[ManagedResource], changes: Sequence[Change]) -> None:
+        """Start what may start.
+
+        Parameters
+        ----------
+        going
+            What has to go.
+        changes
+            What `plan` returned for it.
+        """
+        scope, memory = self._scope, self._memory
+        may = {change.name for change in changes if change.may_start}
+        await self._nodes.remove(
+            node for node in self._leaving_nodes() if f"nodes of {node.partition}" in may and self._nodes.may_go(node)
+        )
+        in_use = self._used_by_nodes(self._nodes.nodes())
+        keys = {change.key for change in changes if change.may_start}
+        ready = [item.id for item in await self._without_group(going) if item.id.lower() in keys - in_use]
+        limit = scope.environment.spec.policy.limits.deletes_at_once
+        await self._applier.delete(ready, scope.full.graph, limit)
+        for item in going:
+            if inventory.is_gone(memory, item.id.lower()):
+                self._note_deleted(item)
+        if scope.environment.deleting and not memory.operations and not self._nodes.nodes():
+            await self._give_up_what_others_use()
+
+    def _note_deleted(self, item: ManagedResource) -> None:
+        inventory.forget(self._memory, item.id.lower())
+        logger.info("%s: deleted %s", self._scope.snapshot.key.tag, item.id)
+        if self._scope.environment.deleting:
+            known = self._memory.deletion or Deletion()
+            self._memory.deletion = known.model_copy(update={"deleted": known.deleted + 1})
+
+    def _used_by_nodes(self, nodes: Iterable[Node]) -> set[str]:
+        """Return the lower-case ids of what nodes that still exist stand upon."""
+        existing = list(nodes)
+        used = {node.scale_set_id for node in existing}
+        # What nodes that stay need is wanted, but for a tier that they still mount: it may go under them, as was asked.
+        going = {node.partition for node in existing} - self._scope.wanted_partitions
+        for node_set in self._scope.full.node_sets:
+            if node_set.owner.name in going:
+                used |= self._scope.full.graph.closure(node_set.needs)
+        return used
+
+    async def _without_group(self, going: Sequence[ManagedResource]) -> list[ManagedResource]:
+        """Return what may be deleted: the resource group last, and only if nothing of somebody else's is in it."""
+        group = self._scope.full.resource_group_id.lower()
+        if [item.id.lower() for item in going] != [group] or self._memory.operations:
+            return [item for item in going if item.id.lower() != group]
+        left = await self._azure.list_resource_ids(self._scope.full.resource_group_id)
+        if not left:
+            return list(going)
+        entry = self._memory.inventory[group]
+        self._memory.inventory[group] = entry.model_copy(update={"state": State.KEPT})
+        self._note_left(left)
+        message = "Kept the resource group, because it holds what is not of this environment: " + ", ".join(left)
+        await self._say(self._scope.environment, "ResourceGroupKept", message)
+        return []
+
+    def _note_left(self, ids: Iterable[str]) -> None:
+        known = self._memory.deletion or Deletion()
+        self._memory.deletion = known.model_copy(update={"left": tuple(sorted(ids))[:LONGEST_LIST]})
+
+    async def _give_up_what_others_use(self) -> None:
+        """Keep what cannot be deleted, because something that is not in the inventory stands upon it.
+
+        Such as the network of a volume that was retained by an earlier environment of the same name.
+        """
+        memory = self._memory
+        refused = [
+            failure
+            for key in memory.inventory
+            if (failure := memory.failures.get(key)) is not None and failure.error.error_class is ErrorClass.ORDERING
+        ]
+        if all(failure.attempts < PATIENT_ATTEMPTS for failure in refused):
+            return
+        held = await self._azure.list_resource_ids(self._scope.full.resource_group_id)
+        foreign = sorted(item for item in held if item.lower() not in memory.inventory)
+        if not foreign:
+            return
+        for key, item in memory.inventory.items():
+            memory.inventory[key] = inventory.keep(self._scope, memory, item)
+        self._note_left(foreign)
+        message = "Kept what these resources stand upon: " + ", ".join(foreign)
+        await self._say(self._scope.environment, "InUseByOthers", message)
+
+    async def _say(self, resource: CustomResource, reason: str, message: str) -> None:
+        logger.info("%s: %s", owner_of(resource), message)
+        await self._cluster.emit(resource, "Normal", reason, message)
+
+    # The end
+
+    def is_over(self) -> bool:
+        """Return whether nothing of an environment that goes is left in Azure but what is kept."""
+        memory = self._memory
+        left = any(item.state != State.KEPT for item in memory.inventory.values())
+        return self._scope.environment.deleting and not left and not memory.operations and not self._nodes.nodes()
+
+    def report(self) -> None:
+        """Bring the report of the deletion in step with what is kept."""
+        if not self._scope.environment.deleting:
+            return
+        kept = tuple(
+            KeptResource(id=item.id, why=self._why(item))
+            for item in sorted(self._memory.inventory.values(), key=lambda item: item.id.lower())
+            if item.state == State.KEPT
+        )
+        known = self._memory.deletion or Deletion()
+        self._memory.deletion = known.model_copy(update={"kept": kept[:LONGEST_LIST]})
+
+    def _why(self, item: ManagedResource) -> str:
+        if item.retained:
+            return f"deletionPolicy of {item.owner} is Retain"
+        users = [
+            describe(other.id)
+            for other in self._memory.inventory.values()
+            if other.state == State.KEPT and item.id.lower() in {need.lower() for need in other.needs}
+        ]
+        return f"needed by {', '.join(sorted(users))}"[:512] if users else "needed by what is left"
+
+    async def release(self) -> bool:
+        """Remove the finalizers of what is going and holds nothing in Azure any more.
+
+        Returns
+        -------
+        bool
+            Whether the environment itself was released.
+        """
+        left = {item.owner for item in self._memory.inventory.values() if item.state != State.KEPT}
+        partitions = {node.partition for node in self._nodes.nodes()}
+        for resource in (*self._scope.snapshot.tiers, *self._scope.snapshot.partitions):
+            if not resource.deleting or FINALIZER not in resource.metadata.finalizers:
+                continue
+            if str(owner_of(resource)) in left:
+                continue
+            if isinstance(resource, ComputePartition) and resource.metadata.name in partitions:
+                continue
+            await self._say_kept(resource)
+            await self._cluster.remove_finalizer(resource)
+        if not self.is_over() or not await self._give_back_claim():
+            return False
+        await self._say_kept(self._scope.environment)
+        await self._say(self._scope.environment, "Deleted", self._last_word())
+        await self._cluster.remove_finalizer(self._scope.environment)
+        for item in self._memory.inventory.values():
+            self._azure.forget(item.id)
+        return True
+
+    async def _give_back_claim(self) -> bool:
+        """Take our claim from a resource group that is kept, so that another environment may have what is in it."""
+        group = self._scope.full.resource_group_id
+        tags = (self._memory.observed.get(group.lower()) or {}).get("tags") or {}
+        if tags.get(CLAIM_TAG) != self._scope.claim.holder:
+            return True
+        try:
+            await self._azure.patch(group, {"tags": {name: tags[name] for name in tags if name != CLAIM_TAG}})
+        except AzureError as error:
+            self._memory.fail(group.lower(), error, self._memory.now())
+            return False
+        return True
+
+    def _last_word(self) -> str:
+        report = self._memory.deletion or Deletion()
+        words = [f"Deleted {report.deleted} resources."]
+        if report.kept:
+            words.append("Kept: " + "; ".join(f"{item.id} ({item.why})" for item in report.kept) + ".")
+        if report.left:
+            words.append("Left, because it is not of this environment: " + ", ".join(report.left) + ".")
+        return " ".join(words)
+
+    async def _say_kept(self, resource: CustomResource) -> None:
+        owner = str(owner_of(resource))
+        kept = [
+            item.id
+            for item in self._memory.inventory.values()
+            if item.state == State.KEPT and item.needs and (item.owner == owner or isinstance(resource, HPCEnvironment))
+        ]
+        if kept:
+            message = "Kept in Azure, because deletionPolicy is Retain: " + ", ".join(sorted(kept))
+            await self._say(resource, "DataRetained", message)

@@ -1,0 +1,39 @@
+"""What an environment waits for, since when, and when it is tried again: status.waiting. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from hpc_operator.api.plan import Wait
+from hpc_operator.reconcile.memory import Memory
+from hpc_operator.reconcile.plan import Change
+
+SHOWN = 50
+
+
+def account(memory: Memory, changes: Iterable[Change]) -> None:
+    """Bring the account in step with failures, and with changes that wait or are blocked.
+
+    What waits for the same as before keeps its `since`.
+    """
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    waits: dict[str, Wait] = {}
+    for change in changes:
+        if not change.may_start:
+            message = change.waits_for or change.why
+            waits[change.key] = Wait(id=change.id, reason=change.reason, message=message[:2048], since=now)
+    for what, failure in memory.failures.items():
+        entry = memory.inventory.get(what)
+        waits[what] = Wait(
+            id=entry.id if entry is not None else what,
+            reason=failure.error.code[:128],
+            message=failure.error.message[:2048],
+            since=failure.since,
+            next_try=failure.next_try,
+        )
+    for key, wait in waits.items():
+        known = memory.waits.get(key)
+        if known is not None and known.reason == wait.reason:
+            waits[key] = wait.model_copy(update={"since": known.since})
+    memory.waits = waits
