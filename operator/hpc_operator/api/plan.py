@@ -13,6 +13,7 @@ _MAP_BY_ID: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-lis
 
 CHANGES_SHOWN = 50
 FIELDS_SHOWN = 10
+WARNINGS_SHOWN = 20
 TEXT_SHOWN = 256
 """Characters of a value that are shown; the rest is cut off."""
 
@@ -62,6 +63,12 @@ class Plan(Model):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     omitted: int = Field(0, description="Changes that are left out here for want of space.", ge=0)
+    warnings: tuple[Annotated[str, Field(max_length=1024)], ...] = Field(
+        (),
+        description="What the preflight found that holds nothing up, such as too little quota for nodes.max.",
+        max_length=WARNINGS_SHOWN,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
 
 
 class DriftEntry(Model):

@@ -166,8 +166,8 @@ class ExistingNfs(Model):
         str,
         Field(max_length=1024),
         matches(
-            r"^/[^\s]*$",
-            "exportPath must be an absolute path without spaces: write for example /export/home",
+            r"^/[^\s\x00-\x1f\x7f-\x9f]*$",
+            "exportPath must be an absolute path without spaces and control characters: write for example /export/home",
         ),
     ] = setting(
         update=Update.NEW_ONLY,

@@ -182,7 +182,7 @@ class Operations:
             self._wake.clear()
             wait = self._heap[0].moment - time.monotonic() if self._heap else None
             if wait is None or wait > 0:
-                # Not wait_for(): in Python 3.11 it swallows a cancellation that meets the event, and close() would wait.
+                # Not wait_for(): Python 3.11's swallows a cancellation that meets the event, and close() would wait.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self._wake.wait()

@@ -56,6 +56,7 @@ def render(key: Key, plan: Plan | None, problems: Sequence[Problem] = (), *, col
             [f"{title}: plan {paint(_BOLD, plan.hash)}", plan.summary],
             *_problems(problems, paint),
             *_changes(plan.changes, paint),
+            *([f"  {paint(_YELLOW, '?')} {_printable(warning)}"] for warning in plan.warnings),
             *_footer(key, plan),
         ]
     )

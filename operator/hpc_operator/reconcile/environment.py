@@ -25,7 +25,7 @@ from hpc_operator.reconcile.apply import Applier
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.nodes import NodeApplier
 from hpc_operator.reconcile.observe import doubt_rumours, observe, survey
-from hpc_operator.reconcile.plan import Change, Drift, Planner, order_of, plan_of
+from hpc_operator.reconcile.plan import Action, Change, Drift, Planner, order_of, plan_of
 from hpc_operator.reconcile.ports import FINALIZER, Cluster, Key, Snapshot
 from hpc_operator.reconcile.prospects import Prospects
 from hpc_operator.reconcile.removal import Removal
@@ -162,14 +162,25 @@ class Reconciler:
             msg = "a plan needs an environment"
             raise ValueError(msg)
         memory = Memory(first_seen=_now(), loaded=True)
-        problems = self._problems(snapshot, environment)
+        seen = self._problems(snapshot, environment)  # the caller tells these
+        problems = dict(seen)
         await self._resolve_images(snapshot, environment, memory, problems)
         scope = self._scope(snapshot, environment, problems, memory)
         tools = await self._tools(scope, memory)
         await self._look(scope, memory, tools)
         study = await self._study(scope, memory, tools)
-        nothing = Plan(hash=scope.specification, summary="nothing to do")
-        return plan_of(study.all_changes, scope.specification, tools.planner.currency) or nothing
+        refused = [
+            Change(Action.BLOCKED, str(owner), str(owner), owner, problem.message, reason=problem.reason)
+            for owner, problem in problems.items()
+            if owner not in seen
+        ]
+        plan = self._plan(scope, memory, study, [*refused, *study.all_changes])
+        return plan or Plan(hash=scope.specification, summary="nothing to do")
+
+    def _plan(self, scope: Scope, memory: Memory, study: Study, changes: list[Change]) -> Plan | None:
+        findings = memory.inspection.findings if memory.inspection is not None else ()
+        warnings = [finding.message for finding in findings if not finding.blocks]
+        return plan_of(changes, scope.specification, study.planner.currency, warnings)
 
     async def _pass(self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory) -> float | None:
         started = _now()
@@ -366,13 +377,10 @@ class Reconciler:
         for resource in order_of(scope.graph, self._azure.type_info):
             if resource.id.lower() in memory.operations:
                 continue
-            try:
-                judgement = planner.judge(resource)
-            except UnresolvedError:
-                continue
-            if judgement.change is not None:
+            judgement = planner.foresee(resource)
+            if judgement is not None and judgement.change is not None:
                 changes.append(judgement.change)
-            if judgement.drift is not None:
+            if judgement is not None and judgement.drift is not None:
                 drifts.append(judgement.drift)
         memory.note_foreign(change.key for change in changes if change.reason == "AlreadyExists")
         node_changes: dict[str, Change] = {}
@@ -429,7 +437,7 @@ class Reconciler:
             nodes=tuple(tools.nodes.nodes()),
             problems=scope.problems,
             specification=scope.specification,
-            plan=plan_of(study.all_changes, scope.specification, study.planner.currency),
+            plan=self._plan(scope, memory, study, study.all_changes),
             changes=tuple(study.all_changes),
             price_of=study.planner.price_of,
             currency=study.planner.currency,

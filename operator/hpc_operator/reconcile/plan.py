@@ -14,10 +14,18 @@ from enum import StrEnum
 from typing import Any, cast
 
 from hpc_operator.api.hpc_environment import ManagedResource
-from hpc_operator.api.plan import CHANGES_SHOWN, FIELDS_SHOWN, TEXT_SHOWN, FieldDifference, Plan, PlannedChange
+from hpc_operator.api.plan import (
+    CHANGES_SHOWN,
+    FIELDS_SHOWN,
+    TEXT_SHOWN,
+    WARNINGS_SHOWN,
+    FieldDifference,
+    Plan,
+    PlannedChange,
+)
 from hpc_operator.api.policy import DriftAction, Policy
 from hpc_operator.arm import FAILED_STATES, TypeInfo, provisioning_state
-from hpc_operator.graph import Graph, Json, NodeSet, Owner, Resource, Step, resolve
+from hpc_operator.graph import Graph, Json, NodeSet, Owner, Resource, Step, UnresolvedError, resolve
 from hpc_operator.policy import Gate, Hold, StartingAction
 from hpc_operator.reconcile.fields import FieldChange, differences, replaces, shrinks
 from hpc_operator.reconcile.memory import Memory
@@ -162,6 +170,14 @@ class Planner:
         if not changes and not failed:
             return Judgement(None, None, owned)
         return self._different(resource, owned, actual, changes, info, failed=failed)
+
+    def foresee(self, resource: Resource) -> Judgement | None:
+        """Return the same as `judge`, and for what is missing also while its body depends on others; None if unknown."""
+        try:
+            return self.judge(resource)
+        except UnresolvedError:
+            is_missing = self._memory.observed.get(resource.id.lower(), ...) is None
+            return self._missing(resource, resource.body) if is_missing else None
 
     def _missing(self, resource: Resource, owned: Mapping[str, Any]) -> Judgement:
         if not self._applied(resource):
@@ -409,7 +425,7 @@ def fingerprint(body: Mapping[str, Any]) -> str:
 # What users read
 
 
-def plan_of(changes: Sequence[Change], specification: str, currency: str) -> Plan | None:
+def plan_of(changes: Sequence[Change], specification: str, currency: str, warnings: Sequence[str] = ()) -> Plan | None:
     """Return the plan as status shows it: bounded, with a count of what is left out. None where nothing has to be done.
 
     Parameters
@@ -420,6 +436,8 @@ def plan_of(changes: Sequence[Change], specification: str, currency: str) -> Pla
         The hash of the specifications.
     currency
         Of the prices.
+    warnings
+        What the preflight found that holds nothing up.
     """
     if not changes:
         return None
@@ -432,6 +450,7 @@ def plan_of(changes: Sequence[Change], specification: str, currency: str) -> Pla
         price_per_hour=_money(sum(change.price or 0.0 for change in changes), currency),
         changes=tuple(_planned(change, currency) for change in changes if id(change) in kept),
         omitted=len(changes) - len(shown),
+        warnings=tuple(warnings[:WARNINGS_SHOWN]),
     )
 
 
