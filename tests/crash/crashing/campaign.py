@@ -7,14 +7,14 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from crashing.calls import AZURE, Call, Point
 from crashing.judge import Deviation, Judge
 from crashing.life import Life, live
 from crashing.processes import HarnessError
-from crashing.proxy import CUT, HANG, KILLS, LATE, LOST, UNSENT, WATCH_CUT
+from crashing.proxy import CUT, HANG, KILLS, LATE, LOST, RESTART, UNSENT, WATCH_CUT
 from crashing.world import World
 
 LIVES = 45
@@ -25,6 +25,7 @@ FRUITLESS = 3
 READ_FAULTS = (LOST, CUT, "429", "503", HANG)
 WRITE_FAULTS = (UNSENT, LOST, CUT, "409", "412", "429", "500", "503", HANG)
 KUBERNETES_FAULTS = (UNSENT, LOST, "409", "429", "500", "503", HANG, WATCH_CUT)
+EVERYTHING = tuple(dict.fromkeys((*KILLS, *WRITE_FAULTS, LATE, *READ_FAULTS, *KUBERNETES_FAULTS, RESTART)))
 
 
 def kills_of(call: Call) -> tuple[str, ...]:
@@ -84,12 +85,7 @@ class Script:
         return ""
 
     def _points(self, call: Call) -> Iterable[Point]:
-        return (Point(call.stage, call.name, way) for way in (*kills_of(call), *faults_of_any(call)))
-
-
-def faults_of_any(call: Call) -> tuple[str, ...]:
-    """Return `faults_of` for a call that has not been answered yet."""
-    return (*faults_of(call), LATE) if call.writes_to_azure else faults_of(call)
+        return (Point(call.stage, call.name, way) for way in EVERYTHING)
 
 
 @dataclass
@@ -118,7 +114,8 @@ class Figures:
         self.seconds = max(self.seconds, other.seconds)
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "restarts": round(statistics.median(self.restarts), 3) if self.restarts else None}
+        figures = {**vars(self), "deviations": [str(deviation) for deviation in self.deviations]}
+        return {**figures, "restarts": round(statistics.median(self.restarts), 3) if self.restarts else None}
 
 
 class Campaign:
@@ -136,8 +133,8 @@ class Campaign:
         self._world = world
         self._say = say
 
-    async def learn(self) -> list[Call]:
-        """Live undisturbed, twice, and return the calls.
+    async def learn(self, *, twice: bool = True) -> list[Call]:
+        """Live undisturbed, and once more to see whether lives can be compared; return the calls.
 
         Raises
         ------
@@ -147,6 +144,8 @@ class Campaign:
         first = await self._undisturbed("reference-1")
         self.calls = list(self._world.calls)
         self.judge = Judge(first, self.calls)
+        if not twice:
+            return self.calls
         second = await self._undisturbed("reference-2")
         verdict = self.judge.compare(second, self._world)
         if verdict.deviations:

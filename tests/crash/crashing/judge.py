@@ -22,7 +22,12 @@ _MASKS = (
     # Whoever comes first gets the first address of a subnet.
     (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b(?!/)"), "<address>"),
 )
-_VOLATILE = frozenset({"etag", "lastTransitionTime", "macAddress", "internalDomainNameSuffix"})
+# `applied` is a digest of what was sent, addresses of others in it.
+_VOLATILE = frozenset({"etag", "lastTransitionTime", "macAddress", "internalDomainNameSuffix", "applied"})
+
+
+SHOWN = 160
+"""Characters of a value that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +221,10 @@ def _differences(expected: Any, found: Any, path: str = "") -> list[str]:
         ]
     if expected == found:
         return []
-    return [f"{path}: {json.dumps(expected)[:200]} became {json.dumps(found)[:200]}"]
+    before, after = json.dumps(expected), json.dumps(found)
+    same = next((n for n, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
+    start = max(0, same - SHOWN // 3)  # long texts, such as scripts, differ somewhere in the middle
+    return [f"{path}: {before[start : start + SHOWN]} became {after[start : start + SHOWN]}"]
 
 
 def _short(resource_id: str) -> str:

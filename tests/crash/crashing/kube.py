@@ -88,7 +88,7 @@ class Kube:
                     method, path, json=body, headers={"Content-Type": content_type}, raise_for_status=True
                 ) as answer:
                     return await answer.json()
-            except aiohttp.ClientConnectionError:
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
                 if attempt == 39:
                     raise
                 await asyncio.sleep(0.25)  # an API server that was restarted takes its time

@@ -230,9 +230,15 @@ async def _resources(world: World) -> dict[str, Mapping[str, Any]]:
 def _said(objects: Objects) -> str:
     parts = []
     for (kind, name), raw in objects.items():
-        conditions = (raw.get("status") or {}).get("conditions", ())
-        told = [it for it in conditions if it["type"] in {"Ready", "Reconciling", "Stalled"}]
+        status = raw.get("status") or {}
+        told = [it for it in status.get("conditions", ()) if it["type"] in {"Ready", "Reconciling", "Stalled"}]
         said = [f"{it['type']}={it['status']} {it['reason']} {it['message']}" for it in told]
-        going = " (being deleted)" if raw["metadata"].get("deletionTimestamp") else ""
-        parts.append(f"{kind}/{name}{going}: {'; '.join(said) or 'no status'}")
+        said += [f"{key} {status[key]}" for key in ("nodes", "operations") if key in status]
+        said += ["being deleted"] if raw["metadata"].get("deletionTimestamp") else []
+        said += (
+            ["an old generation"]
+            if any(it["observedGeneration"] != raw["metadata"]["generation"] for it in told)
+            else []
+        )
+        parts.append(f"{kind}/{name}: {'; '.join(said) or 'no status'}")
     return " || ".join(parts) or "no objects"

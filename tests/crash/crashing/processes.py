@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -32,12 +31,6 @@ def environment() -> dict[str, str]:
     local = "127.0.0.1,localhost"
     paths = os.pathsep.join((str(ROOT / "operator"), str(ROOT / "tests/crash")))
     return {**kept, "NO_PROXY": local, "no_proxy": local, "PYTHONUNBUFFERED": "1", "PYTHONPATH": paths}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def emulator(directory: Path, speed: float) -> tuple[asyncio.subprocess.Process, str]:

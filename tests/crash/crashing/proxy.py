@@ -20,9 +20,10 @@ from crashing.calls import AZURE, KUBERNETES, Call, Names
 
 BEFORE, SENT, ANSWERED = KILLS = ("before", "sent", "answered")
 """Kill it before the call goes out, after the server has done it, after the answer was delivered."""
-UNSENT, LOST, CUT, HANG, LATE, WATCH_CUT = "unsent", "lost", "cut", "hang", "late", "watch cut"
-"""It never arrives, nobody hears of it, half of the answer comes, none ever comes, it is accepted and fails later; the
-watches break while it is under way."""
+UNSENT, LOST, CUT, HANG, LATE = "unsent", "lost", "cut", "hang", "late"
+"""It never arrives, nobody hears of it, half of the answer comes, none ever comes, it is accepted and fails later."""
+WATCH_CUT, RESTART = "watch cut", "api server restart"
+"""What happens to the API server just before it is sent."""
 REFUSALS = {
     "409": ("AnotherOperationInProgress", "Another operation is in progress."),
     "412": ("PreconditionFailed", "The etag does not match."),
@@ -46,6 +47,7 @@ class Conductor(Protocol):
     async def kill(self, call: Call) -> None: ...
     def is_alive(self, call: Call) -> bool: ...
     async def fail_late(self, call: Call) -> None: ...
+    async def restart_api_server(self) -> None: ...
 
 
 class Proxy:
@@ -131,6 +133,8 @@ class Proxy:
                 await self._conductor.fail_late(call)
             case "watch cut":
                 self.cut_watches()
+            case "api server restart":
+                await self._conductor.restart_api_server()
         if watch:
             return await self._stream(request, call)
         call.sent = True

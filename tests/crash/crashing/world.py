@@ -16,8 +16,9 @@ import yaml
 
 from crashing.calls import AZURE, KUBERNETES, Call, Names, Point, resource_type
 from crashing.kube import Kube
-from crashing.processes import SUBSCRIPTION, HarnessError, Operator, Zygote, emulator, environment, free_port
+from crashing.processes import SUBSCRIPTION, HarnessError, Operator, Zygote, emulator, environment
 from crashing.proxy import KILLS, REFUSALS, Proxy
+from local_cluster import LocalCluster
 
 SPEED = 400.0
 """Emulated seconds per second: a file system of 270 s takes less than one, and operations last for several polls."""
@@ -67,15 +68,16 @@ class World:
         Of an API server that has the CRDs.
     namespace
         For this world alone.
+    cluster
+        The API server, if it may be restarted.
     """
 
-    def __init__(self, directory: Path, kubeconfig: Path, namespace: str, speed: float = SPEED) -> None:
+    def __init__(self, directory: Path, kubeconfig: Path, namespace: str, cluster: LocalCluster | None = None) -> None:
         self.directory = directory
         self.after_kill: Callable[[Kill], Awaitable[None]] | None = None
         self.kube = Kube(kubeconfig, namespace)
-        self.speed = speed
+        self._cluster = cluster
         self._ends = contextlib.AsyncExitStack()
-        self._port = free_port()
 
     async def __aenter__(self) -> Self:
         try:
@@ -96,7 +98,7 @@ class World:
         self._zygote = Zygote(self._kubeconfig)
         await self._zygote.start()
         self._ends.push_async_callback(self._zygote.close)
-        process, self.azure_url = await emulator(self.directory, self.speed)
+        process, self.azure_url = await emulator(self.directory, SPEED)
         self._ends.push_async_callback(process.wait)
         self._ends.callback(process.terminate)
         self._session = await self._ends.enter_async_context(aiohttp.ClientSession())
@@ -151,7 +153,7 @@ class World:
         """Make everything as new, and start an operator."""
         await self.kube.wipe()
         await self._bytes("PUT", self._empty)
-        await self._set_speed(self.speed)
+        await self._set_speed(SPEED)
         self._reset(script)
         self.log = self.directory / f"{name}.log"
         self.log.unlink(missing_ok=True)
@@ -173,7 +175,7 @@ class World:
             "KUBECONFIG": str(self._kubeconfig),
             "HPC_SUBSCRIPTION_ID": SUBSCRIPTION,
             "HPC_ARM_ENDPOINT": self.arm.url,
-            "HPC_METRICS_ADDRESS": f"127.0.0.1:{self._port}",
+            "HPC_METRICS_ADDRESS": "127.0.0.1:0",
             "HPC_NAMESPACES": self.kube.namespace,
             # Tokens come from the emulator itself: who asks for them has done nothing yet.
             "AZURE_POD_IDENTITY_AUTHORITY_HOST": self.azure_url,
@@ -246,13 +248,19 @@ class World:
             kill.restart_seconds.append(time.monotonic() - forked)
         if stand_still:
             await asyncio.sleep(LOOK_AROUND_SECONDS)
-            await self._set_speed(self.speed)
+            await self._set_speed(SPEED)
 
     async def fail_late(self, call: Call) -> None:
         code, message = REFUSALS["500"]
         ending = {"status": 500, "code": code, "message": message}
         path = f"^{re.escape(call.path)}$"
         await self.ask("faults", "POST", {"method": call.method, "path": path, "operation": ending})
+
+    async def restart_api_server(self) -> None:
+        """SIGKILL, and a new one."""
+        assert self._cluster is not None
+        await asyncio.to_thread(self._cluster.pause_api_server)
+        await asyncio.to_thread(self._cluster.resume_api_server)
 
     # Azure, looked at from behind
 

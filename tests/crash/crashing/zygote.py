@@ -18,19 +18,26 @@ import sys
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-ELSEWHERE = ("hpc_operator.demo", "hpc_operator.crds")
+LATE = (
+    "azure.identity.aio._credentials.imds",
+    "azure.identity._internal.msal_managed_identity_client",
+    "azure.mgmt.resourcegraph.aio",
+    "kubernetes.aio.client.api.core_v1_api",
+    "kubernetes.aio.client.api.custom_objects_api",
+)
+"""What is imported when it is first used."""
+NOT_OF_A_RUN = ("hpc_operator.demo", "hpc_operator.crds", "hpc_operator.importing", "hpc_operator.preview")
 
 
 def import_everything() -> None:
     import hpc_operator
     from hpc_operator.azure import table
 
-    importlib.import_module("azure.identity.aio")
-    for module in pkgutil.walk_packages(hpc_operator.__path__, "hpc_operator."):
-        if not module.name.startswith(ELSEWHERE):
-            importlib.import_module(module.name)
-    for row in table.TABLE.values():
-        importlib.import_module(row.sdk.module)
+    for ours in pkgutil.walk_packages(hpc_operator.__path__, "hpc_operator."):
+        if not ours.name.startswith(NOT_OF_A_RUN):
+            importlib.import_module(ours.name)
+    for module in (*LATE, *(row.sdk.module for row in table.TABLE.values())):
+        importlib.import_module(module)
 
 
 def become_operator(environment: dict[str, str], log: str, settings: dict[str, float]) -> None:
