@@ -126,6 +126,7 @@ def _try(options: argparse.Namespace) -> int:
 
 def _run(_: argparse.Namespace) -> int:
     from hpc_operator import logs  # noqa: PLC0415 - the others must not pay for it
+    from hpc_operator.kubernetes_host.leadership import LeadershipLostError  # noqa: PLC0415
     from hpc_operator.settings import Settings, SettingsError  # noqa: PLC0415
 
     try:
@@ -139,6 +140,9 @@ def _run(_: argparse.Namespace) -> int:
     except SettingsError as error:
         print(f"hpc-operator: {error}", file=sys.stderr)
         return 2
+    except LeadershipLostError as error:
+        print(f"hpc-operator: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -147,11 +151,14 @@ async def _serve(settings: Settings) -> None:
     from hpc_operator import metrics  # noqa: PLC0415 - the other commands must not pay for the SDKs
     from hpc_operator.azure import AzureClient  # noqa: PLC0415
     from hpc_operator.kubernetes_host.host import Host  # noqa: PLC0415
+    from hpc_operator.kubernetes_host.leadership import Leadership  # noqa: PLC0415
     from hpc_operator.reconcile.environment import Reconciler  # noqa: PLC0415
     from hpc_operator.settings import SettingsError  # noqa: PLC0415
     from hpc_operator.slurm.scheduler import may_go  # noqa: PLC0415
 
-    async with AzureClient(settings.arm_endpoint, settings.subscription_id) as azure:
+    leadership = Leadership(*settings.lease) if settings.lease is not None else None
+    fence = leadership.holds if leadership is not None else None
+    async with AzureClient(settings.arm_endpoint, settings.subscription_id, fence=fence) as azure:
         host = Host(
             lambda cluster: (
                 Reconciler(
@@ -164,9 +171,13 @@ async def _serve(settings: Settings) -> None:
             ),
             workers=settings.workers,
             namespaces=settings.namespaces,
+            leadership=leadership,
         )
         collector = metrics.OperatorCollector(
-            lambda: azure.requests, lambda: host.cluster.writes if host.cluster else {}, lambda: len(host.queue)
+            lambda: azure.requests,
+            lambda: host.cluster.writes if host.cluster else {},
+            lambda: len(host.queue),
+            host.leads,
         )
         try:
             server = await metrics.serve(settings.metrics_address, collector, lambda: host.started)

@@ -23,6 +23,8 @@ class OperatorCollector(Collector):
         Returns the number of writes to the Kubernetes API by what was written.
     queue_depth
         Returns how many environments wait to be reconciled.
+    leads
+        Returns whether this process is the one of several that acts.
     """
 
     def __init__(
@@ -30,10 +32,12 @@ class OperatorCollector(Collector):
         arm_requests: Callable[[], Mapping[tuple[str, str], int]],
         kubernetes_writes: Callable[[], Mapping[str, int]],
         queue_depth: Callable[[], int],
+        leads: Callable[[], bool],
     ) -> None:
         self._arm_requests = arm_requests
         self._kubernetes_writes = kubernetes_writes
         self._queue_depth = queue_depth
+        self._leads = leads
 
     def collect(self) -> Iterable[Metric]:
         """Yield the metrics."""
@@ -46,6 +50,7 @@ class OperatorCollector(Collector):
             writes.add_metric([what], count)
         yield writes
         yield GaugeMetricFamily("hpc_queue_depth", "Environments that wait to be reconciled.", self._queue_depth())
+        yield GaugeMetricFamily("hpc_leader", "1 for the replica that acts, 0 for one that stands by.", self._leads())
 
 
 async def serve(address: tuple[str, int], collector: Collector, is_ready: Callable[[], bool]) -> web.AppRunner:

@@ -37,6 +37,9 @@ class Settings:
         How long an observation is good while nothing happens (`HPC_DRIFT_PERIOD`).
     namespaces
         Namespaces to watch; all where empty (`HPC_NAMESPACES`).
+    lease
+        Namespace and name of the Lease that decides which of several operators acts (`HPC_LEASE_NAMESPACE`,
+        `HPC_LEASE_NAME`); None without `HPC_LEADER_ELECTION`.
     """
 
     subscription_id: str
@@ -47,6 +50,7 @@ class Settings:
     workers: int = 20
     drift_seconds: float = 600.0
     namespaces: tuple[str, ...] = ()
+    lease: tuple[str, str] | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -72,10 +76,21 @@ class Settings:
                 workers=max(1, int(environ.get("HPC_WORKERS", "20"))),
                 drift_seconds=parse_duration(environ.get("HPC_DRIFT_PERIOD", "10m")).total_seconds(),
                 namespaces=tuple(item for item in environ.get("HPC_NAMESPACES", "").split(",") if item),
+                lease=_lease(environ),
             )
         except ValueError as error:
             msg = f"a setting of the environment (HPC_...) is wrong: {error}"
             raise SettingsError(msg) from error
+
+
+def _lease(environ: Mapping[str, str]) -> tuple[str, str] | None:
+    if _one_of(environ, "HPC_LEADER_ELECTION", "false", ("true", "false")) == "false":
+        return None
+    namespace = environ.get("HPC_LEASE_NAMESPACE")
+    if not namespace:
+        msg = "HPC_LEADER_ELECTION needs HPC_LEASE_NAMESPACE: the namespace of the Lease, usually that of the pod"
+        raise ValueError(msg)
+    return (namespace, environ.get("HPC_LEASE_NAME", "azure-hpc-operator"))
 
 
 def _one_of(environ: Mapping[str, str], name: str, default: str, choices: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 No pod runs here (there is no kubelet): what is tested is everything up to the pod that the ReplicaSet makes.
 """
 
+import dataclasses
 import itertools
 import json
 import os
@@ -78,7 +79,11 @@ def _operator_container(documents):
 
 def _environment(documents):
     # The API server leaves an empty value out.
-    return {entry["name"]: entry.get("value", "") for entry in _operator_container(documents)["env"]}
+    def value(entry):
+        field = entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+        return f"<{field}>" if field else entry.get("value", "")
+
+    return {entry["name"]: value(entry) for entry in _operator_container(documents)["env"]}
 
 
 def _eventually(holds, seconds=15):
@@ -141,6 +146,9 @@ class TestRendering:
             "HPC_LOG_LEVEL": "DEBUG",
             "HPC_DRIFT_PERIOD": "1h30m",
             "HPC_NAMESPACES": "climate,genomics",
+            "HPC_LEADER_ELECTION": "true",
+            "HPC_LEASE_NAME": "azure-hpc-operator",
+            "HPC_LEASE_NAMESPACE": "<metadata.namespace>",
             "HPC_WORKERS": "8",
             "HTTPS_PROXY": "http://proxy.example.com:3128",
         }
@@ -151,7 +159,8 @@ class TestRendering:
         assert full.namespaces == ("climate", "genomics")
         least = _environment(_render(helm, "--values", MINIMAL))
         own = Settings.from_environment({"HPC_SUBSCRIPTION_ID": least["HPC_SUBSCRIPTION_ID"], "HPC_LOG_FORMAT": "json"})
-        assert Settings.from_environment(least) == own
+        lease = ("<metadata.namespace>", "azure-hpc-operator")
+        assert Settings.from_environment(least) == dataclasses.replace(own, lease=lease)
 
     def test_workload_identity(self, helm):
         documents = _render(helm, "--values", FULL)
@@ -177,8 +186,27 @@ class TestRendering:
         assert "ClusterRoleBinding" not in {document["kind"] for document in documents}
         assert everywhere not in {d["metadata"]["name"] for d in documents if d["kind"] == "ClusterRole"}
         for kind in ("Role", "RoleBinding"):
-            found = {document["metadata"]["namespace"] for document in documents if document["kind"] == kind}
-            assert found == {"climate", "genomics"}
+            found = {_name(document)[1:] for document in documents if document["kind"] == kind}
+            assert found == {
+                ("climate", "azure-hpc-operator"),
+                ("genomics", "azure-hpc-operator"),
+                ("azure-hpc-operator", "azure-hpc-operator-lease"),
+            }
+
+    def test_one_replica_has_no_disruption_budget_that_would_hold_up_a_drain_for_nothing(self, helm):
+        assert _only(_render(helm, "--values", MINIMAL), "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+        alone = _render(helm, "--values", MINIMAL, "--set", "replicas=1")
+        assert _only(alone, "Deployment")["spec"]["replicas"] == 1
+        assert "PodDisruptionBudget" not in {document["kind"] for document in alone}
+
+    def test_replicas_keep_apart_where_they_can(self, helm):
+        documents = _render(helm, "--values", MINIMAL)
+        pod = _only(documents, "Deployment")["spec"]["template"]
+        spread = pod["spec"]["topologySpreadConstraints"]
+        assert {item["topologyKey"] for item in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+        for item in spread:
+            assert item["whenUnsatisfiable"] == "ScheduleAnyway"
+            assert item["labelSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
 
     def test_a_release_of_any_name_has_valid_and_distinct_names(self, helm):
         one = {_name(d) for d in _render(helm, "--values", MINIMAL, "--set", "crds.enabled=false", name="one")}
@@ -247,11 +275,13 @@ def _comparable(document):
 
 
 def _rules(rules):
-    """Rules as single rights: group, resource, verb."""
+    """Rules as single rights: group, resource, verb, name of the one object."""
     return {
         right
         for rule in rules
-        for right in itertools.product(rule.get("apiGroups", []), rule.get("resources", []), rule["verbs"])
+        for right in itertools.product(
+            rule.get("apiGroups", []), rule.get("resources", []), rule["verbs"], rule.get("resourceNames", [""])
+        )
     }
 
 
@@ -339,7 +369,8 @@ class TestRelease:
         assert "kept due to the resource policy" in done.stdout
         assert _installed_crds(cluster) == before >= set(CRDS)
         kinds = (
-            "deployments,services,serviceaccounts,clusterroles,clusterrolebindings,roles,rolebindings,networkpolicies"
+            "deployments,services,serviceaccounts,clusterroles,clusterrolebindings,roles,rolebindings,networkpolicies,"
+            "poddisruptionbudgets"
         )
         selector = f"app.kubernetes.io/instance={RELEASE}"
         left = cluster.kubectl("get", kinds, "--all-namespaces", "--selector", selector, "--output=name").stdout
@@ -398,7 +429,8 @@ FORBIDDEN = [
     ("list", "pods"),
     ("list", "nodes"),
     ("create", "serviceaccounts/token"),
-    ("get", "leases.coordination.k8s.io"),
+    # Its own Lease is in TestRights.
+    *itertools.product(("get", "list", "patch", "create"), ("leases.coordination.k8s.io",)),
     *itertools.product(("list", "patch", "delete"), ("events",)),
     ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
     ("escalate", "clusterroles.rbac.authorization.k8s.io"),
@@ -458,12 +490,15 @@ class TestRights:
 
         everybody = rights(f"system:serviceaccount:{installed[1]}:default")
         own = {
-            (verb, f"{resource}.{group}" if group else resource)
-            for group, resource, verb in rights(_service_account(installed)) - everybody
+            (verb, f"{resource}.{group}" if group else resource, name)
+            for group, resource, verb, name in rights(_service_account(installed)) - everybody
         }
-        assert own == {
-            (verb, re.sub(r"^(\w+)\.azurehpc\.io/(\w+)$", r"\1/\2.azurehpc.io", resource)) for verb, resource in NEEDED
+        needed = {
+            (verb, re.sub(r"^(\w+)\.azurehpc\.io/(\w+)$", r"\1/\2.azurehpc.io", resource), "")
+            for verb, resource in NEEDED
         }
+        leases = "leases.coordination.k8s.io"
+        assert own == needed | {("create", leases, ""), ("get", leases, RELEASE), ("patch", leases, RELEASE)}
 
     @pytest.mark.parametrize(
         ("verb", "resource", "allowed"),

@@ -1,18 +1,21 @@
-"""The newest known state of every custom resource, fed by watch events, lists and the answers to our own writes.
+"""The newest known state of every custom resource, fed by watch events, reads and the answers to our own writes.
 
-Knows neither kopf nor a Kubernetes client.
+Thousands of objects are known and few are looked at, so they are kept as JSON text and parsed when a pass asks for
+them: as Python objects they would take four times the memory. Knows neither kopf nor a Kubernetes client.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 
-from hpc_operator.api import KINDS, ComputePartition, CustomResource, HPCEnvironment, StorageTier
+from hpc_operator.api import GROUP, KINDS, ComputePartition, CustomResource, HPCEnvironment, StorageTier
 from hpc_operator.reconcile.ports import Key, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -23,54 +26,77 @@ ObjectKey = tuple[str, str, str]
 _MODELS = {kind.__name__: kind for kind in KINDS}
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    version: int
+    uid: str
+    meaning: tuple[Any, ...]
+    environment: Key
+    text: bytes
+
+
 class ObjectCache:
     """Custom resources by kind, namespace and name."""
 
     def __init__(self) -> None:
-        self._raw: dict[ObjectKey, Mapping[str, Any]] = {}
-        self._parsed: dict[ObjectKey, CustomResource] = {}
+        self._entries: dict[ObjectKey, _Entry] = {}
         self._members: defaultdict[Key, set[ObjectKey]] = defaultdict(set)
+        self._environments: dict[Key, HPCEnvironment] = {}  # without status: every pass asks for all of them
+        self._not_understood: dict[ObjectKey, int] = {}
 
     def apply(self, raw: Mapping[str, Any]) -> set[Key]:
         """Take in an object; return the environments that have to be looked at because of it.
 
-        An older version than the known one is ignored. A change of nothing but status or metadata wakes nobody:
-        most of them are echoes of our own writes.
+        An older version than the known one is ignored. A change of nothing but status, finalizers or somebody's
+        metadata wakes nobody: most of them are echoes of our own writes.
         """
-        key = _object_key(raw)
-        before = self._raw.get(key)
-        if before is not None and _version(raw) <= _version(before):
+        key, version = _object_key(raw), _version(raw)
+        if version <= self.version(key):
             return set()
+        # Who owns which field is half of an object, and nothing to us.
+        metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
+        # A copy, because orjson gives a small text 4 kB of room and keeps it.
+        text = bytes(memoryview(orjson.dumps({**raw, "metadata": metadata})))
         try:
-            parsed = _MODELS[key[0]].model_validate(raw)
+            parsed = _MODELS[key[0]].model_validate_json(text)
         except ValidationError as error:
             # The API server checks the schema, so this is an object of a newer or older version of it.
             logger.warning("%s %s/%s is not understood and left alone: %s", *key, error)
+            self._not_understood[key] = version
             return set()
+        self._not_understood.pop(key, None)
+        before = self._entries.get(key)
+        entry = _Entry(version, metadata["uid"], _meaning(raw), _environment_of(parsed), text)
         woken: set[Key] = set()
-        environment = _environment_of(parsed)
-        if before is not None and (former := _environment_of(self._parsed[key])) != environment:
+        if before is not None and before.environment != entry.environment:
             # Deleted and made anew for another environment, and nobody told us of the deletion.
-            self._leave(former, key)
-            woken.add(former)
-        self._raw[key] = raw
-        self._parsed[key] = parsed
-        self._members[environment].add(key)
-        return woken | {environment} if before is None or _meaning(before) != _meaning(raw) else woken
+            self._leave(before.environment, key)
+            woken.add(before.environment)
+        self._entries[key] = entry
+        self._members[entry.environment].add(key)
+        if isinstance(parsed, HPCEnvironment):
+            self._environments[entry.environment] = _without_status(parsed)
+        return woken | {entry.environment} if before is None or before.meaning != entry.meaning else woken
 
     def remove(self, raw: Mapping[str, Any]) -> set[Key]:
         """Forget an object; return the environments that have to be looked at because of it."""
         key = _object_key(raw)
-        known = self._raw.get(key)
-        if known is None or known["metadata"]["uid"] != raw["metadata"]["uid"]:
+        entry = self._entries.get(key)
+        if entry is not None and entry.uid != raw["metadata"]["uid"]:
             return set()
-        del self._raw[key]
-        environment = _environment_of(self._parsed.pop(key))
-        self._leave(environment, key)
+        return self._forget(key)
+
+    def _forget(self, key: ObjectKey) -> set[Key]:
+        self._not_understood.pop(key, None)
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return set()
+        self._leave(entry.environment, key)
         if key[0] == HPCEnvironment.__name__:
+            del self._environments[entry.environment]
             # What was refused because of this environment, such as an overlapping address space, may go on now.
-            return {environment} | {_environment_of(other) for other in self._environments()}
-        return {environment}
+            return {entry.environment, *self._environments}
+        return {entry.environment}
 
     def _leave(self, environment: Key, key: ObjectKey) -> None:
         self._members[environment].discard(key)
@@ -78,25 +104,32 @@ class ObjectCache:
             del self._members[environment]
 
     def known(self) -> frozenset[ObjectKey]:
-        """Return the keys of all known objects."""
-        return frozenset(self._raw)
+        """Return the keys of all known objects, those that are not understood too."""
+        return frozenset(self._entries.keys() | self._not_understood.keys())
 
-    def keep_only(self, listed: Iterable[Mapping[str, Any]], known: frozenset[ObjectKey]) -> set[Key]:
-        """Take in a complete list and forget all else: a cut watch does not tell what was deleted meanwhile.
+    def version(self, key: ObjectKey) -> int:
+        """Return the resource version that is known of an object, 0 where none is."""
+        entry = self._entries.get(key)
+        return max(entry.version if entry is not None else 0, self._not_understood.get(key, 0))
+
+    def keep_only(self, listed: Collection[ObjectKey], known: frozenset[ObjectKey]) -> set[Key]:
+        """Forget what is not in a complete list: a cut watch does not tell what was deleted meanwhile.
 
         Parameters
         ----------
         listed
-            All objects that there are.
+            The keys of all objects that there are.
         known
             What was known before they were listed: what a watch brought since then may be missing in the list.
+
+        Returns
+        -------
+        set[Key]
+            The environments that have to be looked at because of it.
         """
-        objects = list(listed)
         woken: set[Key] = set()
-        for raw in objects:
-            woken |= self.apply(raw)
-        for key in known & self._raw.keys() - {_object_key(raw) for raw in objects}:
-            woken |= self.remove(self._raw[key])
+        for key in known.difference(listed):
+            woken |= self._forget(key)
         return woken
 
     def environments(self) -> set[Key]:
@@ -104,23 +137,23 @@ class ObjectCache:
         return set(self._members)
 
     def raw(self, resource: CustomResource) -> Mapping[str, Any] | None:
-        """Return the newest known form of an object."""
-        return self._raw.get((type(resource).__name__, resource.metadata.namespace, resource.metadata.name))
+        """Return the newest known form of an object, without `metadata.managedFields`."""
+        entry = self._entries.get((type(resource).__name__, resource.metadata.namespace, resource.metadata.name))
+        return None if entry is None else orjson.loads(entry.text)
 
     def snapshot(self, key: Key) -> Snapshot:
-        """Return an environment with all that belongs to it."""
-        members = [self._parsed[member] for member in sorted(self._members.get(key, ()))]
-        environment = next((item for item in members if isinstance(item, HPCEnvironment)), None)
+        """Return an environment with all that belongs to it; the others are without status."""
+        members = [
+            _MODELS[member[0]].model_validate_json(self._entries[member].text)
+            for member in sorted(self._members.get(key, ()))
+        ]
         return Snapshot(
             key=key,
-            environment=environment,
+            environment=next((item for item in members if isinstance(item, HPCEnvironment)), None),
             tiers=tuple(item for item in members if isinstance(item, StorageTier)),
             partitions=tuple(item for item in members if isinstance(item, ComputePartition)),
-            others=tuple(item for item in self._environments() if _environment_of(item) != key),
+            others=tuple(item for name, item in self._environments.items() if name != key),
         )
-
-    def _environments(self) -> list[HPCEnvironment]:
-        return [item for item in self._parsed.values() if isinstance(item, HPCEnvironment)]
 
 
 def _object_key(raw: Mapping[str, Any]) -> ObjectKey:
@@ -139,6 +172,12 @@ def _environment_of(resource: CustomResource) -> Key:
     return Key(resource.metadata.namespace, resource.metadata.name)
 
 
+def _without_status(environment: HPCEnvironment) -> HPCEnvironment:
+    return environment.model_copy(update={"status": HPCEnvironment.model_fields["status"].get_default()})
+
+
 def _meaning(raw: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what somebody says to us with an object; annotations of our group are words such as approvals."""
     metadata = raw["metadata"]
-    return (metadata["uid"], metadata.get("generation"), metadata.get("deletionTimestamp"))
+    words = {name: text for name, text in (metadata.get("annotations") or {}).items() if name.startswith(f"{GROUP}/")}
+    return (metadata["uid"], metadata.get("generation"), metadata.get("deletionTimestamp"), *sorted(words.items()))

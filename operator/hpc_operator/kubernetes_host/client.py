@@ -1,4 +1,4 @@
-"""Writes to the Kubernetes API: finalizers, status, events. Implements the engine's view of a cluster."""
+"""Speaks to the Kubernetes API for the engine: finalizers, status, events, and what there is at all."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import aiohttp
 from kubernetes.aio import client
 
 from hpc_operator.api import GROUP, KINDS, VERSION, CustomResource
-from hpc_operator.kubernetes_host.cache import ObjectCache
+from hpc_operator.kubernetes_host.cache import ObjectCache, ObjectKey
+from hpc_operator.kubernetes_host.errors import UNREACHABLE
+from hpc_operator.kubernetes_host.leadership import NotLeadingError
 from hpc_operator.reconcile.ports import FINALIZER, Key, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ LONGEST_EVENT_MESSAGE = 1024
 
 _GONE = 404
 _CONFLICT = 409
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_PLURALS = {kind.__name__: kind.info.plural for kind in KINDS}
 
 
 class KubernetesCluster:
@@ -40,13 +43,22 @@ class KubernetesCluster:
         Where answers go, so that the next pass sees what this one wrote.
     wake
         Called with environments that have to be looked at.
+    fence
+        Whether this process may write, asked right before every write.
     """
 
-    def __init__(self, api: client.ApiClient, cache: ObjectCache, wake: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        api: client.ApiClient,
+        cache: ObjectCache,
+        wake: Callable[[Key], None],
+        fence: Callable[[], bool],
+    ) -> None:
         self._objects = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
         self._cache = cache
         self._wake = wake
+        self._fence = fence
         self.writes: dict[str, int] = {"status": 0, "finalizer": 0, "event": 0}
 
     def snapshot(self, key: Key) -> Snapshot:
@@ -57,28 +69,63 @@ class KubernetesCluster:
         """Have the environment reconciled soon."""
         self._wake(key)
 
-    async def list_all(self, namespaces: tuple[str, ...] = ()) -> list[Mapping[str, Any]]:
-        """Return every object of the three kinds, in some namespaces or in all."""
-        found: list[Mapping[str, Any]] = []
+    async def require_kinds(self, namespaces: tuple[str, ...] = ()) -> None:
+        """Ask for one object of each kind.
+
+        Raises
+        ------
+        ApiException
+            If the API server does not serve a kind, or not to us.
+        """
         for kind in KINDS:
             for namespace in namespaces or (None,):
-                found += await self._list(kind.info.plural, namespace)
+                await self._page(kind.info.plural, namespace, limit=1)
+
+    async def list_versions(self, namespaces: tuple[str, ...] = ()) -> dict[ObjectKey, int]:
+        """Return the resource version of every object of the three kinds, in some namespaces or in all."""
+        found: dict[ObjectKey, int] = {}
+        for kind in KINDS:
+            for namespace in namespaces or (None,):
+                more: str | None = ""
+                while more is not None:
+                    page = await self._page(kind.info.plural, namespace, limit=PAGE_SIZE, more=more)
+                    for metadata in (item["metadata"] for item in page["items"] or ()):  # null where it is empty
+                        key = (kind.__name__, metadata["namespace"], metadata["name"])
+                        found[key] = int(metadata["resourceVersion"])
+                    more = page["metadata"].get("continue") or None
         return found
 
-    async def _list(self, plural: str, namespace: str | None) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        more: str | None = None
-        while True:
-            page: Any
-            options: dict[str, Any] = {"limit": PAGE_SIZE, "_continue": more, "_request_timeout": REQUEST_SECONDS}
-            if namespace is None:
-                page = await self._objects.list_cluster_custom_object(GROUP, VERSION, plural, **options)
-            else:
-                page = await self._objects.list_namespaced_custom_object(GROUP, VERSION, namespace, plural, **options)
-            found += page["items"]
-            more = page["metadata"].get("continue")
-            if not more:
-                return found
+    async def _page(self, plural: str, namespace: str | None, *, limit: int, more: str = "") -> Any:
+        """Return one page of a list of objects, their metadata only."""
+        options: dict[str, Any] = {
+            "limit": limit,
+            "_continue": more or None,
+            "_request_timeout": REQUEST_SECONDS,
+            "_headers": {"Accept": _METADATA_ONLY},
+        }
+        if namespace is None:
+            return await self._objects.list_cluster_custom_object(GROUP, VERSION, plural, **options)
+        return await self._objects.list_namespaced_custom_object(GROUP, VERSION, namespace, plural, **options)
+
+    async def read(self, key: ObjectKey) -> None:
+        """Take in an object as the API server has it now; no error if it is gone."""
+        kind, namespace, name = key
+        try:
+            answer: Any = await self._objects.get_namespaced_custom_object(
+                GROUP, VERSION, namespace, _PLURALS[kind], name, _request_timeout=REQUEST_SECONDS
+            )
+        except client.ApiException as error:
+            if error.status != _GONE:
+                raise
+            return
+        for environment in self._cache.apply(answer):
+            self._wake(environment)
+
+    def _begin_write(self, what: str) -> None:
+        if not self._fence():
+            msg = f"{what} not written: this process does not lead"
+            raise NotLeadingError(msg)
+        self.writes[what] += 1
 
     async def add_finalizer(self, resource: CustomResource) -> None:
         """Add our finalizer; no error if it is there."""
@@ -98,15 +145,15 @@ class KubernetesCluster:
                 return
             # The resource version makes it a conflict when somebody else changed the list meanwhile.
             body = {"metadata": {"resourceVersion": raw["metadata"]["resourceVersion"], "finalizers": change(known)}}
+            self._begin_write("finalizer")
             try:
-                self.writes["finalizer"] += 1
                 answer = await self._patch(resource, body)
             except client.ApiException as error:
                 if error.status == _GONE:
                     return
                 if error.status != _CONFLICT:
                     raise
-                await self._read_again(resource)
+                await self.read((type(resource).__name__, resource.metadata.namespace, resource.metadata.name))
             else:
                 self._cache.apply(answer)
                 return
@@ -126,18 +173,6 @@ class KubernetesCluster:
             _request_timeout=REQUEST_SECONDS,
         )
 
-    async def _read_again(self, resource: CustomResource) -> None:
-        answer: Any = await self._objects.get_namespaced_custom_object(
-            GROUP,
-            VERSION,
-            resource.metadata.namespace,
-            resource.info.plural,
-            resource.metadata.name,
-            _request_timeout=REQUEST_SECONDS,
-        )
-        for key in self._cache.apply(answer):
-            self._wake(key)
-
     def status_of(self, resource: CustomResource) -> Mapping[str, Any]:
         """Return the newest known status as the API server has it."""
         raw = self._cache.raw(resource)
@@ -152,8 +187,8 @@ class KubernetesCluster:
             "metadata": {"name": resource.metadata.name, "uid": resource.metadata.uid},
             "status": dict(status),
         }
+        self._begin_write("status")
         try:
-            self.writes["status"] += 1
             answer: Any = await self._objects.patch_namespaced_custom_object_status(
                 GROUP,
                 VERSION,
@@ -176,7 +211,7 @@ class KubernetesCluster:
     async def emit(
         self, resource: CustomResource, event_type: Literal["Normal", "Warning"], reason: str, message: str
     ) -> None:
-        """Publish an Event about an object. Never raises: an event is news, not state."""
+        """Publish an Event about an object. Does not raise where that fails: an event is news, not state."""
         now = datetime.now(UTC)
         metadata = resource.metadata
         body = {
@@ -197,10 +232,10 @@ class KubernetesCluster:
             "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "count": 1,
         }
+        self._begin_write("event")
         try:
-            self.writes["event"] += 1
             await self._core.create_namespaced_event(metadata.namespace, body, _request_timeout=REQUEST_SECONDS)  # type: ignore[arg-type]
-        except (client.ApiException, aiohttp.ClientError, TimeoutError) as error:
+        except (client.ApiException, *UNREACHABLE) as error:
             # The namespace may be going or the server away; the status tells the same.
             what = getattr(error, "reason", None) or type(error).__name__
             logger.warning("event %s about %s was not published: %s", reason, resource.metadata.name, what)

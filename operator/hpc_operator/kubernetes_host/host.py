@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+import random
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
-import aiohttp
 import kopf
 from kubernetes.aio import client, config
 
 from hpc_operator.api import GROUP, KINDS, VERSION
 from hpc_operator.kubernetes_host.cache import ObjectCache
-from hpc_operator.kubernetes_host.client import KubernetesCluster
+from hpc_operator.kubernetes_host.client import PAGE_SIZE, KubernetesCluster
+from hpc_operator.kubernetes_host.errors import UNREACHABLE, explain_kinds
+from hpc_operator.kubernetes_host.leadership import Leadership, NotLeadingError
 from hpc_operator.kubernetes_host.queue import KeyQueue
 from hpc_operator.reconcile.ports import Cluster, Key
 
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 600.0
-"""Between two complete lists: a watch that was cut never tells what was deleted meanwhile (kopf does not compare)."""
+"""Between two looks at what there is: a cut watch never tells what was deleted meanwhile (kopf does not compare)."""
+SWEEP_JITTER = 0.1
+"""Share by which that varies, so that several operators do not ask in step."""
+PATIENCE_SECONDS = 2.0
+"""How long the watch is waited for while it brings nothing; what it still owes then is read one by one."""
+LOOK_SECONDS = 0.1
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 
@@ -39,18 +45,37 @@ class Host:
         How many environments are reconciled at the same time.
     namespaces
         Namespaces to watch; all where empty.
+    leadership
+        Which of several processes acts. While another one does, this one watches, so that it can follow at once. None:
+        there is only one process.
     """
 
     def __init__(
-        self, make_reconcile: Callable[[Cluster], Reconcile], *, workers: int, namespaces: tuple[str, ...] = ()
+        self,
+        make_reconcile: Callable[[Cluster], Reconcile],
+        *,
+        workers: int,
+        namespaces: tuple[str, ...] = (),
+        leadership: Leadership | None = None,
     ) -> None:
         self._make_reconcile = make_reconcile
         self._workers = workers
         self._namespaces = namespaces
+        self._leadership = leadership
+        self._knows_all = asyncio.Event()
+        self._acts = asyncio.Event()
         self.cache = ObjectCache()
         self.queue = KeyQueue()
         self.cluster: KubernetesCluster | None = None
-        self.started = False
+
+    @property
+    def started(self) -> bool:
+        """Whether everything there is has been seen, so that this process acts or may follow the one that does."""
+        return self._knows_all.is_set()
+
+    def leads(self) -> bool:
+        """Return whether this process may write at this moment."""
+        return self._leadership is None or self._leadership.holds()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Serve until SIGTERM or SIGINT, or until `stop` is set.
@@ -62,45 +87,96 @@ class Host:
         """
         await config.load_config()  # type: ignore[no-untyped-call]
         async with client.ApiClient() as api:
-            self.cluster = cluster = KubernetesCluster(api, self.cache, self.queue.add)
+            self.cluster = cluster = KubernetesCluster(api, self.cache, self._wake, self.leads)
             reconcile = self._make_reconcile(cluster)
+            await self._wait_for_kinds(cluster)
             # kopf.operator() cancels what was started after it: all of ours starts before.
-            await self._take_in_everything(cluster)
             parts = [asyncio.create_task(self._work(reconcile), name=f"worker-{n}") for n in range(self._workers)]
-            parts.append(asyncio.create_task(self._sweep(cluster), name="sweep"))
+            parts.append(asyncio.create_task(self._follow(cluster), name="follow"))
             watch = asyncio.create_task(self._watch(stop), name="watch")
             parts.append(watch)
-            self.started = True
+            election = asyncio.create_task(self._elect(api), name="election")
             try:
-                done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait([*parts, election], return_when=asyncio.FIRST_COMPLETED)
                 for part in done:
                     # At its end kopf cancels what is under way: that is no failure of the part.
                     if not part.cancelled():
                         part.result()
                 await watch
             finally:
-                for part in parts:
-                    part.cancel()
-                await asyncio.gather(*parts, return_exceptions=True)
+                await _end(parts)
+                await _end([election])
+                if self._leadership is not None:
+                    # Only now, when nothing of ours can write any more, may another process begin.
+                    await self._leadership.release(api)
 
-    async def _take_in_everything(self, cluster: KubernetesCluster) -> None:
-        """List all objects, as often as it takes; without the CRDs or the API server there is nothing to do yet."""
+    def _wake(self, key: Key) -> None:
+        if self._acts.is_set():
+            self.queue.add(key)
+
+    async def _wait_for_kinds(self, cluster: KubernetesCluster) -> None:
+        """Wait for the API server and the CRDs: kopf looks for kinds only once."""
+        await self._persist(lambda: cluster.require_kinds(self._namespaces))
+
+    async def _elect(self, api: client.ApiClient) -> None:
+        if self._leadership is None:
+            await asyncio.Event().wait()
+        else:
+            await self._knows_all.wait()  # who knows nothing must not keep the Lease from who does
+            await self._leadership.run(api)
+
+    async def _follow(self, cluster: KubernetesCluster) -> None:
+        """Learn all there is, wait until we lead, have the workers begin, and look for what the watch did not tell."""
+        await self._persist(lambda: self._catch_up(cluster))
+        self._knows_all.set()
+        if self._leadership is not None:
+            await self._leadership.acquired.wait()
+            # What the last leader wrote down last is what must not be missed.
+            await self._persist(lambda: self._catch_up(cluster))
+        self._acts.set()
+        for key in self.cache.environments():
+            self.queue.add(key)
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS * (1 + SWEEP_JITTER * random.random()))  # noqa: S311 - no secret
+            await self._persist(lambda: self._catch_up(cluster))
+
+    async def _persist(self, ask: Callable[[], Awaitable[Any]]) -> None:
+        """Ask the API server as often as it takes; without it or the CRDs there is nothing to do yet."""
         wait = FIRST_RETRY_SECONDS
         while True:
             try:
-                objects = await cluster.list_all(self._namespaces)
-            except (client.ApiException, aiohttp.ClientError, TimeoutError) as error:
-                logger.warning("%s; trying again in %.0f s", _explain(error), wait)
+                await ask()
+            except (client.ApiException, *UNREACHABLE) as error:
+                logger.warning("%s; trying again in %.0f s", explain_kinds(error), wait)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST_RETRY_SECONDS)
-                continue
-            self.cache.keep_only(objects, frozenset())
-            for key in self.cache.environments():
-                self.queue.add(key)
-            return
+            else:
+                return
+
+    async def _catch_up(self, cluster: KubernetesCluster) -> None:
+        """See to it that the cache holds every object that there is, at least as it is now, and no other."""
+        known = self.cache.known()
+        listed = await cluster.list_versions(self._namespaces)
+        for environment in self.cache.keep_only(listed.keys(), known):
+            self._wake(environment)
+        # Usually the watch is just bringing the rest: after the start it brings everything.
+        loop = asyncio.get_running_loop()
+        behind = [key for key, version in listed.items() if self.cache.version(key) < version]
+        patient_until = loop.time() + PATIENCE_SECONDS
+        while behind and loop.time() < patient_until:
+            await asyncio.sleep(LOOK_SECONDS)
+            still = [key for key in behind if self.cache.version(key) < listed[key]]
+            if len(still) < len(behind):
+                behind, patient_until = still, loop.time() + PATIENCE_SECONDS
+        if behind:
+            logger.warning("the watch did not bring %d objects; they are read one by one", len(behind))
+        for key in behind:
+            if self.cache.version(key) < listed[key]:
+                await cluster.read(key)
 
     async def _work(self, reconcile: Reconcile) -> None:
         failures: dict[Key, int] = {}
+        await self._acts.wait()
         while True:
             key = await self.queue.get()
             try:
@@ -109,12 +185,12 @@ class Host:
                 # Whatever it was, the environment is tried again and the others are not held up.
                 failures[key] = failures.get(key, 0) + 1
                 after = min(FIRST_RETRY_SECONDS * 2 ** min(failures[key] - 1, 16), LONGEST_RETRY_SECONDS)
-                expected = isinstance(error, client.ApiException | aiohttp.ClientError | TimeoutError)
+                expected = isinstance(error, (client.ApiException, NotLeadingError, *UNREACHABLE))
                 logger.log(
                     logging.WARNING if expected else logging.ERROR,
                     "%s/%s: %s; trying again in %.0f s",
                     *key,
-                    _explain(error),
+                    explain_kinds(error),
                     after,
                     exc_info=not expected,
                 )
@@ -124,18 +200,6 @@ class Host:
                 self.queue.done(key)
             if after is not None:
                 self.queue.add(key, after)
-
-    async def _sweep(self, cluster: KubernetesCluster) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            known = self.cache.known()
-            try:
-                objects = await cluster.list_all(self._namespaces)
-            except (client.ApiException, aiohttp.ClientError, TimeoutError) as error:
-                logger.warning("%s; looking again in %.0f s", _explain(error), SWEEP_SECONDS)
-                continue
-            for key in self.cache.keep_only(objects, known):
-                self.queue.add(key)
 
     async def _watch(self, stop: asyncio.Event | None) -> None:
         await kopf.operator(
@@ -154,7 +218,7 @@ class Host:
             raw = event["object"]
             woken = self.cache.remove(raw) if event["type"] == "DELETED" else self.cache.apply(raw)
             for key in woken:
-                self.queue.add(key)
+                self._wake(key)
 
         for kind in KINDS:
             kopf.on.event(GROUP, VERSION, kind.info.plural, registry=registry)(on_event)
@@ -164,6 +228,13 @@ class Host:
             return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
         return registry
+
+
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 class _Endless:
@@ -189,27 +260,5 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 290
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 15
+    settings.watching.chunk_size = PAGE_SIZE
     return settings
-
-
-def _message(error: client.ApiException) -> str:
-    """Return the sentence in the Status object that the API server answers with."""
-    try:
-        return str(json.loads(error.body or "{}").get("message", ""))
-    except ValueError:
-        return str(error.body)[:300]
-
-
-def _explain(error: Exception) -> str:
-    """Return an error of the API server in words that say what to do."""
-    if isinstance(error, client.ApiException):
-        if error.status == 404:  # noqa: PLR2004
-            return f"the API server does not know {GROUP}/{VERSION}: install the CRDs, they come with the Helm chart"
-        if error.status in {401, 403}:
-            return (
-                f"the API server refuses us ({error.status} {error.reason}): check ServiceAccount and RBAC of the chart"
-            )
-        return f"the API server answers {error.status} {error.reason}: {_message(error)}"
-    if isinstance(error, aiohttp.ClientError | TimeoutError):
-        return f"the API server cannot be reached ({error or type(error).__name__})"
-    return f"{type(error).__name__}: {error}"

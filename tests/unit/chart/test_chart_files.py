@@ -74,7 +74,7 @@ class TestValues:
             {"azure": {}},
             {"azure": {"subscriptionId": "my-subscription"}},
             {"azure": {"subscriptionId": "", "clientID": ""}},
-            {"azure": {"subscriptionId": ""}, "replicas": 2},
+            {"azure": {"subscriptionId": ""}, "replicas": 0},
             {"azure": {"subscriptionId": ""}, "driftPeriod": "10 minutes"},
             {"azure": {"subscriptionId": ""}, "logging": {"level": "chatty"}},
             {"azure": {"subscriptionId": ""}, "metrics": {"port": 80}},

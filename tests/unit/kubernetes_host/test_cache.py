@@ -1,5 +1,8 @@
 """The cache: what wakes which environment, and what is forgotten."""
 
+import json
+import tracemalloc
+
 import pytest
 
 from hpc_operator.kubernetes_host.cache import ObjectCache
@@ -83,7 +86,7 @@ def test_what_a_list_does_not_show_is_forgotten():
     cache.apply(tier())
     known = cache.known()
     cache.apply(tier("scratch"))  # brought by a watch while the list was under way
-    assert cache.keep_only([environment()], known) == {KEY}
+    assert cache.keep_only({("HPCEnvironment", "hpc", "climate")}, known) == {KEY}
     assert [item.metadata.name for item in cache.snapshot(KEY).tiers] == ["scratch"]
 
 
@@ -104,9 +107,64 @@ def test_an_environment_that_goes_wakes_all_others_because_it_may_have_been_in_t
     assert cache.remove(environment()) == {KEY, Key("hpc", "ocean")}
 
 
-def test_an_object_that_is_not_understood_is_left_alone():
+def test_an_object_that_is_not_understood_is_left_alone(caplog):
     cache = ObjectCache()
     broken = environment()
     broken["spec"]["network"] = 3
     assert cache.apply(broken) == set()
     assert cache.environments() == set()
+    # Once is enough, and whoever compares with a list does not find it missing.
+    cache.apply(broken)
+    assert len(caplog.records) == 1
+    key = ("HPCEnvironment", "hpc", "climate")
+    assert cache.version(key) == 1
+    assert cache.known() == {key}
+    assert cache.apply(environment(version=2)) == {KEY}
+
+
+def test_what_was_understood_stays_when_a_newer_form_is_not():
+    cache = ObjectCache()
+    cache.apply(environment())
+    broken = environment(version=2)
+    broken["spec"]["network"] = 3
+    assert cache.apply(broken) == set()
+    assert cache.snapshot(KEY).environment.metadata.resource_version == "1"
+    assert cache.version(("HPCEnvironment", "hpc", "climate")) == 2
+
+
+def test_an_annotation_of_ours_is_a_word_to_us_and_others_are_not():
+    cache = ObjectCache()
+    cache.apply(environment())
+    assert cache.apply(environment(version=2, annotations={"argocd.argoproj.io/tracking-id": "x"})) == set()
+    assert cache.apply(environment(version=3, annotations={"azurehpc.io/approve": "1a2b:climate"})) == {KEY}
+
+
+def test_the_others_are_without_status_and_as_they_are_now():
+    cache = ObjectCache()
+    cache.apply(environment())
+    cache.apply({**environment("ocean"), "status": {"step": "Storage"}})
+    (ocean,) = cache.snapshot(KEY).others
+    assert (ocean.metadata.name, ocean.status.step) == ("ocean", "")
+    cache.apply(environment("ocean", version=2, generation=2, deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert cache.snapshot(KEY).others[0].deleting
+    assert cache.snapshot(Key("hpc", "ocean")).environment.status.step == ""
+
+
+def test_who_owns_which_field_is_not_kept():
+    cache = ObjectCache()
+    cache.apply(environment(managedFields=[{"manager": "kubectl"}]))
+    assert "managedFields" not in cache.raw(cache.snapshot(KEY).environment)["metadata"]
+
+
+def test_a_tier_costs_little_more_than_its_text():
+    count = 500
+    tiers = [
+        tier(f"home-{number}", managedFields=[{"manager": "x" * 3000}], uid=f"u-{number}") for number in range(count)
+    ]
+    cache = ObjectCache()
+    tracemalloc.start()
+    for raw in tiers:
+        cache.apply(raw)
+    used = tracemalloc.get_traced_memory()[0] / count
+    tracemalloc.stop()
+    assert used < len(json.dumps(tier())) + 2000
