@@ -324,6 +324,7 @@ class World:
             **self._environment,
             "HPC_SUBSCRIPTION_ID": SUBSCRIPTION,
             "HPC_ARM_ENDPOINT": self.azure.url,
+            "HPC_PRICES_URL": self.azure.url,
             # A managed identity: the token comes from where a VM in Azure gets it, only that this is the emulator.
             "AZURE_POD_IDENTITY_AUTHORITY_HOST": self.azure.url,
             **settings,
