@@ -1,4 +1,4 @@
-"""The command line: `hpc-operator run`, `plan`, `crds`, `try` and `version`."""
+"""The command line: `hpc-operator run`, `plan`, `import`, `crds`, `try` and `version`."""
 
 from __future__ import annotations
 
@@ -57,6 +57,20 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="(%(default)s)")
     plan.set_defaults(run=_plan)
 
+    take_in = commands.add_parser(
+        "import",
+        help="print manifests of an environment that runs already",
+        description="Reads a resource group and prints manifests of what is in it, which only look (policy.dryRun) "
+        "until they are told to do more. Writes nothing and needs no cluster. HPC_SUBSCRIPTION_ID and "
+        "HPC_ARM_ENDPOINT say where, as for run.",
+    )
+    take_in.add_argument("-g", "--resource-group", required=True, help="its name")
+    take_in.add_argument("--subscription", metavar="ID", help="its subscription, where it is another one")
+    take_in.add_argument("-n", "--namespace", help="namespace of the manifests")
+    take_in.add_argument("--name", help="name of the environment")
+    take_in.add_argument("--environment-only", action="store_true", help="leave out tiers and partitions")
+    take_in.set_defaults(run=_import)
+
     crds = commands.add_parser("crds", help="print the CRDs, or write or check them and their reference")
     where = crds.add_mutually_exclusive_group()
     where.add_argument("--write", metavar="DIR", type=Path, help="write DIR/crds and DIR/docs/reference")
@@ -94,6 +108,13 @@ def _plan(options: argparse.Namespace) -> int:
     auto = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     color = options.color == "always" or (options.color == "auto" and auto)
     return preview.run(options.filename, namespace=options.namespace, output=options.output, color=color)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from hpc_operator import importing  # noqa: PLC0415 - `run` must not pay for it
+
+    wish = importing.Wish(options.namespace, options.name, options.environment_only)
+    return importing.run(options.resource_group, subscription=options.subscription, wish=wish)
 
 
 def _crds(options: argparse.Namespace) -> int:

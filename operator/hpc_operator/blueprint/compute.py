@@ -33,7 +33,7 @@ _STEP: Final = Step.COMPUTE
 
 # Microsoft's "Azure VM sizes naming conventions": an r among the letters after the number means RDMA.
 _RDMA_SIZE: Final = re.compile(r"^Standard_[A-Z]+[0-9]+(-[0-9]+)?[a-z]*r[a-z]*(_|$)")
-_SINGLE_PLACEMENT_GROUP_LIMIT: Final = 100  # Microsoft's "Large virtual machine scale sets"
+SINGLE_PLACEMENT_GROUP_LIMIT: Final = 100  # Microsoft's "Large virtual machine scale sets"
 
 # The first API version in which Compute makes network interfaces is 2020-11-01; this is the newest it accepts.
 _NETWORK_API_VERSION: Final = "2022-11-01"
@@ -124,12 +124,14 @@ def _share(amount: int | str, wanted: int, rounded: Any) -> int:
     return int(rounded(int(amount.removesuffix("%")) * wanted / 100))
 
 
+def has_rdma(vm_size: str) -> bool:
+    """Whether machines of a size have InfiniBand."""
+    return _RDMA_SIZE.match(vm_size) is not None
+
+
 def _is_single_placement_group(partition: ComputePartition) -> bool:
     """Tell whether InfiniBand shall join all nodes: Azure does that in a single placement group only."""
-    return (
-        _RDMA_SIZE.match(partition.spec.vm_sizes[0]) is not None
-        and partition.spec.nodes.max <= _SINGLE_PLACEMENT_GROUP_LIMIT
-    )
+    return has_rdma(partition.spec.vm_sizes[0]) and partition.spec.nodes.max <= SINGLE_PLACEMENT_GROUP_LIMIT
 
 
 def _generation(partition: ComputePartition, image: NodeImage, subnet: Resource) -> str:
