@@ -24,7 +24,7 @@ FAILED_STATES = frozenset({"failed", "canceled", "cancelled"})
 def provisioning_state(body: Mapping[str, Any] | None) -> str:
     """Return the provisioning state of a resource in lower case; one that has none is as good as `succeeded`."""
     properties = (body or {}).get("properties")
-    state = properties.get("provisioningState") if isinstance(properties, Mapping) else None
+    state = properties.get("provisioningState") if isinstance(properties, dict) else None
     return str(state or "succeeded").lower()
 
 
@@ -158,6 +158,9 @@ class TypeInfo:
         Paths that Azure shows and cannot change: where one differs, the resource has to be deleted and made anew.
     grow_only
         Paths to numbers that may not become smaller, because data would be lost or Azure refuses it.
+    recovery
+        The code of the refusal to make one because a deleted one can be brought back, and what the body needs for that;
+        None where Azure keeps nothing of what was deleted.
     surveyed
         Whether a survey shows it; what it does not show is read one by one.
     """
@@ -170,6 +173,7 @@ class TypeInfo:
     replace_on: tuple[str, ...] = ()
     grow_only: tuple[str, ...] = ()
     surveyed: bool = True
+    recovery: tuple[str, Mapping[str, Any]] | None = None
 
 
 class Azure(Protocol):

@@ -186,7 +186,7 @@ def references(value: Json) -> Iterator[Ref]:
         yield value
     elif isinstance(value, Text):
         yield from (part for part in value.parts if isinstance(part, Ref))
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for key, item in value.items():
             if key.startswith("/"):
                 yield Ref(key)  # ARM takes ids as keys too, as in `userAssignedIdentities`
@@ -222,7 +222,7 @@ def resolve(value: Json, observed: Mapping[str, Mapping[str, Any] | None], node_
             part if isinstance(part, str) else str(resolve(part, observed, node_name)) for part in value.parts
         )
         return base64.b64encode(text.encode()).decode() if value.base64 else text
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: resolve(item, observed, node_name) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [resolve(item, observed, node_name) for item in value]

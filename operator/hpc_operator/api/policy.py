@@ -35,7 +35,10 @@ class Changes(Model):
     create: Start = _start("Automatic", "Making what is missing")
     update: Start = _start("Automatic", "Changing a resource in place")
     roll: Start = _start("Automatic", "Replacing the nodes of a partition, one after the other")
-    replace: Start = _start("Approval", "Deleting a resource and making it anew, where Azure cannot change it")
+    replace: Start = _start(
+        "Automatic",
+        "Deleting a resource and making it anew, where Azure cannot change it; always Approval if it holds data",
+    )
     delete: Start = _start("Automatic", "Deleting what is no longer wanted and holds no data")
     delete_data: Start = _start(
         "Automatic", "Deleting a file system with its data, which happens only where deletionPolicy is Delete"

@@ -70,7 +70,7 @@ class Row:
 
     Parameters
     ----------
-    type, create_only, exclusive, typical_seconds, replace_on, grow_only, surveyed
+    type, create_only, exclusive, typical_seconds, replace_on, grow_only, surveyed, recovery
         As in `arm.TypeInfo`.
     sdk, group
         SDK package, and the client's attribute that has the operations.
@@ -103,6 +103,7 @@ class Row:
     replace_on: tuple[str, ...] = ()
     grow_only: tuple[str, ...] = ()
     surveyed: bool = True
+    recovery: tuple[str, Mapping[str, Any]] | None = None
 
     @property
     def info(self) -> TypeInfo:
@@ -116,6 +117,7 @@ class Row:
             self.replace_on,
             self.grow_only,
             self.surveyed,
+            self.recovery,
         )
 
 
@@ -318,6 +320,8 @@ TABLE: Mapping[str, Row] = _rows(
             delete="delete",
             patch="update",
             create_only=("location", "properties.createMode", "properties.tenantId"),
+            # "A vault with the same name already exists in deleted state" (Azure Key Vault recovery management).
+            recovery=("ConflictError", {"properties": {"createMode": "recover"}}),
             typical_seconds=15,  # estimate
         ),
         # --- Compute

@@ -7,12 +7,23 @@ a time is started one at a time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hpc_operator.arm import Azure, AzureError, ErrorClass, Handle, Outcome, Started, Verb, is_final, provisioning_state
+from hpc_operator.arm import (
+    Azure,
+    AzureError,
+    ErrorClass,
+    Handle,
+    Outcome,
+    Started,
+    TypeInfo,
+    Verb,
+    is_final,
+    provisioning_state,
+)
 from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError
 from hpc_operator.reconcile.fields import overlay, update_body
 from hpc_operator.reconcile.memory import Memory
@@ -62,12 +73,22 @@ class Applier:
         self._planner = planner
         self._wake = wake
 
-    async def create_and_update(self, graph: Graph) -> None:
-        """Start every creation and update of `graph` that can be started; go on while answers are final."""
+    async def create_and_update(self, graph: Graph, keys: Collection[str]) -> None:
+        """Start every creation and update that can be started; go on while answers are final.
+
+        Parameters
+        ----------
+        graph
+            What is wanted.
+        keys
+            Lower-case ids of what has to change, or may have to.
+        """
         for item in graph:
             if item.referenced:
                 self._check_reference(item)
-        order = order_of(graph, self._azure.type_info)
+        if not keys:
+            return
+        order = [item for item in order_of(graph, self._azure.type_info) if item.id.lower() in keys]
         while writes := self._without_conflicts(self._next_write(graph, item) for item in order):
             await asyncio.gather(*(self._send(write) for write in writes))
 
@@ -126,15 +147,10 @@ class Applier:
             self._look_again(key, error)
             return None
         change, owned = judgement.change, judgement.owned
-        tried = fingerprint(owned)
-        if change is None:
-            self._memory.failures.pop(key, None)
-            if judgement.drift is None:
-                self._memory.note_applied(key, tried)
-            return None
-        if not change.may_start or not self._memory.may_try(key, self._now(), tried):
-            return None
         info = self._azure.type_info(resource.type)
+        tried = fingerprint({**owned, **self._recovery(key, info)})
+        if change is None or not change.may_start or not self._memory.may_try(key, self._now(), tried):
+            return None
         scopes = exclusive_scopes(resource, resource.id, info.exclusive)
         if change.action is Action.REPLACE:
             return Write(resource.id, "DELETE", {}, tried, scopes)
@@ -142,11 +158,18 @@ class Applier:
         write = Write(resource.id, "PUT", owned, tried, scopes, graph.needs(resource))
         if actual is None or not change.fields:
             # Azure repairs a failed resource when it is put again as it should be.
-            return replace(write, body=overlay(None, owned))
+            return replace(write, body=overlay(overlay(None, owned), self._recovery(key, info)))
         if info.update == "PUT":
             # It replaces everything, so it has to start from what is there now: see _send.
             return replace(write, replaces=True)
         return replace(write, verb="PATCH", body=update_body(owned, actual, change.fields, info))
+
+    def _recovery(self, key: str, info: TypeInfo) -> Mapping[str, Any]:
+        """Return what the body needs to bring back what was deleted, where Azure said that this can be done."""
+        failure = self._memory.failures.get(key)
+        if failure is None or info.recovery is None or failure.error.code != info.recovery[0]:
+            return {}
+        return info.recovery[1]
 
     def _next_deletion(self, resource_id: str, going: Iterable[str], graph: Graph) -> Write | None:
         key = resource_id.lower()

@@ -17,7 +17,7 @@ from hpc_operator.api import CustomResource, HPCEnvironment
 from hpc_operator.api.hpc_environment import ManagedResource
 from hpc_operator.api.plan import Plan
 from hpc_operator.arm import CALLER, Azure, AzureError, ErrorClass, Handle
-from hpc_operator.blueprint.validation import Problem, find_problems
+from hpc_operator.blueprint import Problem, find_adoption_problems, find_problems
 from hpc_operator.graph import Owner, UnresolvedError
 from hpc_operator.policy import Gate, next_change
 from hpc_operator.reconcile import drift, inventory, status, waiting
@@ -25,12 +25,12 @@ from hpc_operator.reconcile.apply import Applier
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.nodes import NodeApplier
 from hpc_operator.reconcile.observe import doubt_rumours, observe, survey
-from hpc_operator.reconcile.plan import Action, Change, Drift, Planner, order_of, plan_of
+from hpc_operator.reconcile.plan import Action, Change, Drift, Planner, fingerprint, order_of, plan_of
 from hpc_operator.reconcile.ports import FINALIZER, Cluster, Key, Snapshot
 from hpc_operator.reconcile.prospects import Prospects
 from hpc_operator.reconcile.removal import Removal
 from hpc_operator.reconcile.rollout import Node
-from hpc_operator.reconcile.scope import Scope, held_scope, owner_of, scope_of
+from hpc_operator.reconcile.scope import Operator, Scope, held_scope, inputs_of, owner_of, scope_of
 from hpc_operator.reconcile.states import describe, is_ready
 from hpc_operator.subscription import Subscription
 
@@ -43,12 +43,16 @@ depends on them, such as security rules, is then made once and not made and chan
 
 @dataclass(frozen=True)
 class Study:
-    """What a look at Azure came to: what has to be done, what goes, and what somebody else did."""
+    """What a look at Azure came to: what has to be done, what goes, and what somebody else did.
+
+    What is `unknown` depends on something that Azure has not told yet.
+    """
 
     planner: Planner
     changes: list[Change]
     node_changes: Mapping[str, Change]
     drifts: list[Drift]
+    unknown: frozenset[str]
     going: list[ManagedResource]
     removal: Removal
     removals: list[Change]
@@ -103,8 +107,7 @@ class Reconciler:
         self._azure = azure
         self._subscription = subscription
         self._cluster = cluster
-        self._subscription_id = subscription_id
-        self._holder = holder
+        self._operator = Operator(subscription_id, holder)
         self._drift_seconds = drift_seconds
         self._may_go = may_go
         self._prospects = Prospects(subscription, drift_seconds)
@@ -165,10 +168,11 @@ class Reconciler:
         seen = self._problems(snapshot, environment)  # the caller tells these
         problems = dict(seen)
         await self._resolve_images(snapshot, environment, memory, problems)
-        scope = self._scope(snapshot, environment, problems, memory)
+        self._add_adoption_problems(snapshot, environment, memory, problems)
+        scope = scope_of(snapshot, environment, problems, memory, self._operator)
         tools = await self._tools(scope, memory)
         await self._look(scope, memory, tools)
-        study = await self._study(scope, memory, tools)
+        study = await self._study(scope, memory, tools, inventory.update(scope, memory))
         refused = [
             Change(Action.BLOCKED, str(owner), str(owner), owner, problem.message, reason=problem.reason)
             for owner, problem in problems.items()
@@ -187,10 +191,13 @@ class Reconciler:
         problems = {} if environment.deleting else self._problems(snapshot, environment)
         if owner_of(environment) in problems:
             return await self._pass_with_problem(snapshot, environment, memory, problems)
-        await self._add_finalizers(snapshot, problems)
-        await self._resolve_images(snapshot, environment, memory, problems)
         self._load(environment, memory)
-        scope = self._scope(snapshot, environment, problems, memory)
+        await self._resolve_images(snapshot, environment, memory, problems)
+        self._add_adoption_problems(snapshot, environment, memory, problems)
+        if owner_of(environment) in problems:
+            return await self._pass_with_problem(snapshot, environment, memory, problems)
+        await self._add_finalizers(snapshot, problems)
+        scope = scope_of(snapshot, environment, problems, memory, self._operator)
         tools = await self._tools(scope, memory)
         for handle in memory.take_handles():
             tools.applier.follow(handle, retry_after=0.0)  # nobody has asked since the process before this one ended
@@ -199,21 +206,22 @@ class Reconciler:
         memory.failures.pop("azure", None)
         tools.applier.follow_unfinished()
 
-        study = await self._study(scope, memory, tools)
+        study = await self._study(scope, memory, tools, inventory.update(scope, memory))
         await self._account(scope, memory, study)
         if self._has_news(scope, memory, study):
             # Inventory and plan are on record before the first write: nothing that a dying pass makes is ever lost.
             await self._write_statuses(scope, memory, tools, study)
         writes = memory.writes
-        await tools.applier.create_and_update(scope.graph)
+        changing = {change.key for change in study.changes} | study.unknown
+        await tools.applier.create_and_update(scope.graph, changing)
         await self._converge_nodes(scope, tools.nodes, study)
         await study.removal.start(study.going, study.removals)
 
         inventory.refresh(scope, memory)
         study.removal.report()
         if memory.writes != writes:
-            study = await self._study(scope, memory, tools)
-            waiting.account(memory, study.all_changes)
+            study = await self._study(scope, memory, tools, inventory.going(memory))
+        waiting.account(memory, study.all_changes)
         await self._write_statuses(scope, memory, tools, study)
         memory.passes += 1
         if await study.removal.release():
@@ -229,14 +237,14 @@ class Reconciler:
         self._load(environment, memory)
         staying = [item for item in (environment, *snapshot.tiers, *snapshot.partitions) if not item.deleting]
         held = {owner_of(item): problems[owner_of(environment)] for item in staying} | problems
-        scope = held_scope(snapshot, environment, held, memory, holder=self._holder)
+        scope = held_scope(snapshot, environment, held, memory, self._operator)
         tools = await self._tools(scope, memory)
         for handle in memory.take_handles():
             tools.applier.follow(handle, retry_after=0.0)
         self._digest_outcomes(memory)
         if any(item.deleting for item in (*snapshot.tiers, *snapshot.partitions)):
             await self._look(scope, memory, tools)
-            study = await self._study(scope, memory, tools)
+            study = await self._study(scope, memory, tools, inventory.update(scope, memory))
             await study.removal.start(study.going, study.removals)
             await study.removal.release()
             await self._write_problems(snapshot, environment, problems, memory)
@@ -250,12 +258,13 @@ class Reconciler:
         found = find_problems(environment, snapshot.tiers, snapshot.partitions, snapshot.others)
         return {problem.owner: problem for problem in found}
 
-    def _scope(
-        self, snapshot: Snapshot, environment: HPCEnvironment, problems: Mapping[Owner, Problem], memory: Memory
-    ) -> Scope:
-        return scope_of(
-            snapshot, environment, problems, memory, subscription_id=self._subscription_id, holder=self._holder
-        )
+    def _add_adoption_problems(
+        self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory, problems: dict[Owner, Problem]
+    ) -> None:
+        """Add what is wrong with resources that are to be adopted: only the graph shows it."""
+        if environment.spec.adopt and not environment.deleting:
+            inputs = inputs_of(snapshot, environment, problems, memory, self._operator, with_going=True)
+            problems |= {problem.owner: problem for problem in find_adoption_problems(inputs)}
 
     async def _add_finalizers(self, snapshot: Snapshot, problems: Mapping[Owner, Problem]) -> None:
         for resource in (snapshot.environment, *snapshot.tiers, *snapshot.partitions):
@@ -367,21 +376,28 @@ class Reconciler:
             for node_set in scope.wanted.node_sets
         )
 
-    async def _study(self, scope: Scope, memory: Memory, tools: Tools) -> Study:
-        """Compute what has to be done."""
+    async def _study(self, scope: Scope, memory: Memory, tools: Tools, going: list[ManagedResource]) -> Study:
+        """Compute what has to be done; `going` is what has to go."""
         planner = tools.planner
-        going = inventory.update(scope, memory)
         planner.blocks = await self._prospects.blocks(scope, memory, tools.nodes.nodes())
         changes: list[Change] = []
         drifts: list[Drift] = []
-        for resource in order_of(scope.graph, self._azure.type_info):
+        unknown: set[str] = set()
+        compared = [item for item in scope.graph if item.observed_only]
+        for resource in [*order_of(scope.graph, self._azure.type_info), *compared]:
             if resource.id.lower() in memory.operations:
                 continue
-            judgement = planner.foresee(resource)
-            if judgement is not None and judgement.change is not None:
+            key, judgement = resource.id.lower(), planner.foresee(resource)
+            if judgement is None:
+                unknown.add(key)
+                continue
+            if judgement.change is not None:
                 changes.append(judgement.change)
-            if judgement is not None and judgement.drift is not None:
+            if judgement.drift is not None:
                 drifts.append(judgement.drift)
+            if judgement.change is None and judgement.drift is None:
+                memory.failures.pop(key, None)
+                memory.note_applied(key, fingerprint(judgement.owned))
         memory.note_foreign(change.key for change in changes if change.reason == "AlreadyExists")
         node_changes: dict[str, Change] = {}
         for node_set in scope.wanted.node_sets if scope.wanted is not None else ():
@@ -389,7 +405,7 @@ class Reconciler:
             if change is not None:
                 node_changes[node_set.owner.name] = change
         removal = Removal(self._azure, self._cluster, scope, memory, planner, tools.nodes, tools.applier)
-        return Study(planner, changes, node_changes, drifts, going, removal, removal.plan(going))
+        return Study(planner, changes, node_changes, drifts, frozenset(unknown), going, removal, removal.plan(going))
 
     # What is done
 

@@ -58,11 +58,11 @@ def differences(owned: Mapping[str, Any], actual: Mapping[str, Any], info: TypeI
 def _differences(owned: Json, actual: Json, path: Path, skip: frozenset[Path]) -> Iterator[FieldChange]:
     if path in skip:
         return
-    if isinstance(owned, Mapping):
-        found = actual if isinstance(actual, Mapping) else {}
+    if isinstance(owned, dict):
+        found = actual if isinstance(actual, dict) else {}
         for key, value in owned.items():
             yield from _differences(value, _member(found, key), (*path, key), skip)
-    elif isinstance(owned, Sequence) and not isinstance(owned, str):
+    elif isinstance(owned, list | tuple):
         if not _same_list(owned, actual if isinstance(actual, list) else [], path, skip):
             yield FieldChange(path, None if actual is ABSENT else actual, owned)
     elif not _same_scalar(owned, None if actual is ABSENT else actual, path):
@@ -104,7 +104,7 @@ _KEYS = ("name", "service", "id")
 def _key_of(items: Sequence[Json]) -> str | None:
     """Return the member that tells the items of a list apart; None where there is none."""
     for key in _KEYS:
-        if items and all(isinstance(item, Mapping) and isinstance(item.get(key), str) for item in items):
+        if items and all(isinstance(item, dict) and isinstance(item.get(key), str) for item in items):
             return key
     return None
 

@@ -26,7 +26,6 @@ def update(scope: Scope, memory: Memory) -> list[ManagedResource]:
             needs=tuple(sorted(scope.graph.needs(resource))) if resource.retained else (),
         )
     kept = kept_ids(scope.full.graph, scope.graph, memory)
-    going: list[ManagedResource] = []
     for key, item in list(memory.inventory.items()):
         if key in scope.graph and not scope.graph[key].referenced:
             continue
@@ -36,8 +35,12 @@ def update(scope: Scope, memory: Memory) -> list[ManagedResource]:
             memory.inventory[key] = keep(scope, memory, item)
         elif Owner.parse(item.owner) not in scope.problems:
             memory.inventory[key] = item.model_copy(update={"state": State.DELETING})
-            going.append(memory.inventory[key])
-    return going
+    return going(memory)
+
+
+def going(memory: Memory) -> list[ManagedResource]:
+    """Return what has to go."""
+    return [item for item in memory.inventory.values() if item.state == State.DELETING]
 
 
 def is_gone(memory: Memory, key: str) -> bool:

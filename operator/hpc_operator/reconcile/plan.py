@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, cast
 
+import orjson
+
 from hpc_operator.api.hpc_environment import ManagedResource
 from hpc_operator.api.plan import (
     CHANGES_SHOWN,
@@ -172,7 +174,7 @@ class Planner:
         return self._different(resource, owned, actual, changes, info, failed=failed)
 
     def foresee(self, resource: Resource) -> Judgement | None:
-        """Return the same as `judge`, and for what is missing also while its body depends on others; None if unknown."""
+        """Return the same as `judge`, also for what is missing and depends on others; None if nobody can tell yet."""
         try:
             return self.judge(resource)
         except UnresolvedError:
@@ -419,7 +421,7 @@ def _node_fields(node_set: NodeSet, outdated: Sequence[Node]) -> tuple[FieldChan
 
 def fingerprint(body: Mapping[str, Any]) -> str:
     """Return a short text that is the same for the same body."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(orjson.dumps(body, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 # What users read

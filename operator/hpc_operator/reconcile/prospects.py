@@ -56,7 +56,7 @@ class Prospects:
             memory.inspection = None
             return {}
         now = memory.now()
-        is_new = memory.inspected != scope.specification
+        is_new = memory.inspected != (key := _facts(scope, memory))
         if is_new or memory.inspection is None or now >= memory.inspect_at:
             found = memory.inspection is not None and bool(memory.inspection.findings)
             only = None if is_new or found or not _is_made(scope, memory) else _CHANGES_BY_ITSELF
@@ -68,7 +68,7 @@ class Prospects:
                 nodes=_by_partition(nodes),
             )
             memory.inspection = await inspect(self._subscription, surroundings, only)
-            memory.inspected = scope.specification
+            memory.inspected = key
             memory.inspect_at = now + (FINDING_SECONDS if memory.inspection.findings else PERIODS * self._period)
         return {
             key: Block(finding.reason, finding.message)
@@ -78,6 +78,12 @@ class Prospects:
 
 
 _CHANGES_BY_ITSELF = frozenset({Check.QUOTA})
+
+
+def _facts(scope: Scope, memory: Memory) -> str:
+    """Return what a new look is due for: other specifications, or something of others that came or went."""
+    there = (item.id for item in scope.graph if item.referenced and memory.observed.get(item.id.lower()) is not None)
+    return " ".join([scope.specification, *there])
 
 
 def _by_partition(nodes: Iterable[Node]) -> dict[str, list[tuple[str, str]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment, StorageTier
@@ -68,21 +68,32 @@ class Scope:
         """Names of the partitions that have a problem: their nodes stay as they are."""
         return {owner.name for owner in self.problems if owner.kind == ComputePartition.__name__}
 
-    def objects(self) -> Iterable[CustomResource]:
-        """Return the environment, its tiers and its partitions."""
-        return (self.environment, *self.snapshot.tiers, *self.snapshot.partitions)
+
+@dataclass(frozen=True)
+class Operator:
+    """Who we are: the subscription that environments are made in, and the name of this cluster.
+
+    With the environment's uid the name tells two operators apart.
+    """
+
+    subscription_id: str
+    cluster: str
+
+    def holder(self, environment: HPCEnvironment) -> str:
+        """Return what the claim on the environment's resource group says."""
+        return f"{self.cluster}/{environment.metadata.uid}"
 
 
-def scope_of(
+def inputs_of(
     snapshot: Snapshot,
     environment: HPCEnvironment,
     problems: Mapping[Owner, Problem],
     memory: Memory,
+    operator: Operator,
     *,
-    subscription_id: str,
-    holder: str,
-) -> Scope:
-    """Return what a pass works on.
+    with_going: bool,
+) -> Inputs:
+    """Return what a blueprint is made from.
 
     Parameters
     ----------
@@ -94,29 +105,37 @@ def scope_of(
         What keeps objects from being acted upon.
     memory
         Image versions, and the tags that were written before.
-    subscription_id
-        The subscription that environments are made in.
-    holder
-        Name of this cluster: with the environment's uid it tells two operators apart.
+    operator
+        Who we are.
+    with_going
+        Whether what is being deleted counts.
     """
-    versions = {name: version for name, (_, version) in memory.image_versions.items()}
-    claim = f"{holder}/{environment.metadata.uid}"
+
+    def belongs(resource: StorageTier | ComputePartition) -> bool:
+        return owner_of(resource) not in problems and (with_going or not resource.deleting)
+
+    return Inputs(
+        subscription_id=operator.subscription_id,
+        environment=environment,
+        tiers=tuple(tier for tier in snapshot.tiers if belongs(tier)),
+        partitions=tuple(partition for partition in snapshot.partitions if belongs(partition)),
+        image_versions={name: version for name, (_, version) in memory.image_versions.items()},
+        claim=operator.holder(environment),
+        former_tags=memory.tags,
+    )
+
+
+def scope_of(
+    snapshot: Snapshot,
+    environment: HPCEnvironment,
+    problems: Mapping[Owner, Problem],
+    memory: Memory,
+    operator: Operator,
+) -> Scope:
+    """Return what a pass works on; for the parameters see `inputs_of`."""
 
     def blueprint_of(*, with_going: bool) -> Blueprint:
-        def belongs(resource: StorageTier | ComputePartition) -> bool:
-            return owner_of(resource) not in problems and (with_going or not resource.deleting)
-
-        return build(
-            Inputs(
-                subscription_id=subscription_id,
-                environment=environment,
-                tiers=tuple(tier for tier in snapshot.tiers if belongs(tier)),
-                partitions=tuple(partition for partition in snapshot.partitions if belongs(partition)),
-                image_versions=versions,
-                claim=claim,
-                former_tags=memory.tags,
-            )
-        )
+        return build(inputs_of(snapshot, environment, problems, memory, operator, with_going=with_going))
 
     full = blueprint_of(with_going=True)
     anything_goes = any(item.deleting for item in (*snapshot.tiers, *snapshot.partitions))
@@ -128,12 +147,16 @@ def scope_of(
         full,
         problems,
         specification_hash(environment, snapshot.tiers, snapshot.partitions),
-        _claim(snapshot, environment, memory, claim),
+        _claim(snapshot, environment, memory, operator.holder(environment)),
     )
 
 
 def held_scope(
-    snapshot: Snapshot, environment: HPCEnvironment, problems: Mapping[Owner, Problem], memory: Memory, *, holder: str
+    snapshot: Snapshot,
+    environment: HPCEnvironment,
+    problems: Mapping[Owner, Problem],
+    memory: Memory,
+    operator: Operator,
 ) -> Scope:
     """Return what a pass works on if the specification of the environment itself is of no use.
 
@@ -141,8 +164,8 @@ def held_scope(
 
     Parameters
     ----------
-    snapshot, environment, memory, holder
-        As for `scope_of`.
+    snapshot, environment, memory, operator
+        As for `inputs_of`.
     problems
         One for each object that stays.
     """
@@ -154,7 +177,7 @@ def held_scope(
         Blueprint(graph=Graph(()), node_sets=(), resource_group_id=group, mounts={}, login_nodes=()),
         problems,
         environment.status.specification,
-        _claim(snapshot, environment, memory, f"{holder}/{environment.metadata.uid}"),
+        _claim(snapshot, environment, memory, operator.holder(environment)),
     )
 
 

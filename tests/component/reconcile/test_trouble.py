@@ -699,7 +699,7 @@ async def test_an_environment_with_a_problem_goes_on_after_an_edit(world):
     "kinds",
     [
         (ENVIRONMENT,),
-        pytest.param((PARTITION,), marks=known("environment._pass holds deletions, too")),
+        (PARTITION,),
         (ENVIRONMENT, PARTITION),
     ],
 )
@@ -849,7 +849,6 @@ async def test_tags_are_edited_in_place_on_nodes_too(world):
         assert found(world, f"/virtualMachines/{name}").body["tags"]["department"] == "weather"
 
 
-@known("plan.differences does not know what was ours")
 async def test_a_tag_that_is_taken_out_of_the_specification_goes(world):
     await ready(world, lean())
     world.cluster.edit(*ENVIRONMENT, tags={})
@@ -903,7 +902,7 @@ async def test_a_refused_update_of_what_serves_takes_nothing_away(world, trouble
 
 async def test_a_field_changed_behind_our_back_is_put_right_and_nothing_else(world):
     await ready(world, lean(), partition())
-    rule = "/networkSecurityGroups/nsg-compute/securityRules/allow-slurm"
+    rule = "/networkSecurityGroups/nsg-compute/securityRules/hpc-allow-slurm"
     found(world, rule).properties["access"] = "Deny"
     before, since = last(world), len(world.cluster.status_writes)
     await calm(world)
@@ -922,7 +921,6 @@ async def test_a_field_changed_behind_our_back_is_put_right_and_nothing_else(wor
         "/virtualMachines/login-1",
         "/virtualMachines/scheduler/runCommands/slurm-configuration",
         "/privateEndpoints/pe-storage",
-        "/volumes/climate-home",
     ],
 )
 async def test_what_is_deleted_behind_our_back_comes_back(world, ending):
@@ -938,7 +936,6 @@ async def test_what_is_deleted_behind_our_back_comes_back(world, ending):
     assert len(writes(world, before)) <= 3
 
 
-@known("a soft-deleted vault has to be recovered")
 async def test_a_vault_that_is_deleted_behind_our_back_comes_back(world):
     await ready(world, lean())
     remove_behind_our_back(world, next(item for item in ids(world) if "/vaults/" in item and "/roleassign" not in item))
@@ -946,7 +943,6 @@ async def test_a_vault_that_is_deleted_behind_our_back_comes_back(world):
     await world.run_until(world.ready, seconds=4)
 
 
-@known("table: properties of a role assignment are not compared, principalId neither")
 async def test_an_identity_that_comes_back_gets_its_rights_back(world):
     await ready(world, lean())
     remove_behind_our_back(world, "/userAssignedIdentities/id-nodes")
@@ -1205,7 +1201,7 @@ async def test_a_retry_that_falls_due_while_the_pass_still_runs_is_not_forgotten
     fault(world, "PUT", r"/networkSecurityGroups/nsg-services$", answer=answer(503, "ServiceUnavailable"))
     world.cluster.edit(*ENVIRONMENT, network={**LEAN_NETWORK, "access": {"allowedSources": ["192.0.2.0/24"]}})
     await run_for(world, 3.0)
-    rules = [item for item in ids(world) if "/nsg-services/securityrules/allow-ssh-from-allowed-sources" in item]
+    rules = [item for item in ids(world) if "/nsg-services/securityrules/hpc-allow-ssh-from-allowed-sources" in item]
     assert rules != []
 
 
