@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from hpc_operator.reconcile.ports import Cluster, Key
     from hpc_operator.settings import Settings
 
 logger = logging.getLogger("hpc_operator")
@@ -171,6 +172,8 @@ async def _serve(settings: Settings) -> None:
     """Put the rooms together and serve until told to stop."""
     from hpc_operator import metrics  # noqa: PLC0415 - the other commands must not pay for the SDKs
     from hpc_operator.azure import AzureClient  # noqa: PLC0415
+    from hpc_operator.azure.prices import PriceList  # noqa: PLC0415
+    from hpc_operator.azure.subscription import AzureSubscription  # noqa: PLC0415
     from hpc_operator.kubernetes_host.host import Host  # noqa: PLC0415
     from hpc_operator.kubernetes_host.leadership import Leadership  # noqa: PLC0415
     from hpc_operator.reconcile.environment import Reconciler  # noqa: PLC0415
@@ -180,16 +183,23 @@ async def _serve(settings: Settings) -> None:
     leadership = Leadership(*settings.lease) if settings.lease is not None else None
     fence = leadership.holds if leadership is not None else None
     async with AzureClient(settings.arm_endpoint, settings.subscription_id, fence=fence) as azure:
+        reconcilers: list[Reconciler] = []
+
+        def reconcile_in(cluster: Cluster) -> Callable[[Key], Awaitable[float | None]]:
+            reconciler = Reconciler(
+                azure,
+                AzureSubscription(azure, PriceList(settings.prices_url)),
+                cluster,
+                subscription_id=settings.subscription_id,
+                holder=settings.cluster_name,
+                drift_seconds=settings.drift_seconds,
+                may_go=lambda node: may_go(node.name),
+            )
+            reconcilers.append(reconciler)
+            return reconciler.reconcile
+
         host = Host(
-            lambda cluster: (
-                Reconciler(
-                    azure,
-                    cluster,
-                    subscription_id=settings.subscription_id,
-                    drift_seconds=settings.drift_seconds,
-                    may_go=lambda node: may_go(node.name),
-                ).reconcile
-            ),
+            reconcile_in,
             workers=settings.workers,
             namespaces=settings.namespaces,
             leadership=leadership,
@@ -199,6 +209,7 @@ async def _serve(settings: Settings) -> None:
             lambda: host.cluster.writes if host.cluster else {},
             lambda: len(host.queue),
             host.leads,
+            lambda: sum(reconciler.known for reconciler in reconcilers),
         )
         try:
             server = await metrics.serve(settings.metrics_address, collector, lambda: host.started)

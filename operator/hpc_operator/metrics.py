@@ -25,6 +25,8 @@ class OperatorCollector(Collector):
         Returns how many environments wait to be reconciled.
     leads
         Returns whether this process is the one of several that acts.
+    known
+        Returns how many environments were looked at since the start.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class OperatorCollector(Collector):
         kubernetes_writes: Callable[[], Mapping[str, int]],
         queue_depth: Callable[[], int],
         leads: Callable[[], bool],
+        known: Callable[[], int],
     ) -> None:
         self._arm_requests = arm_requests
         self._kubernetes_writes = kubernetes_writes
         self._queue_depth = queue_depth
         self._leads = leads
+        self._known = known
 
     def collect(self) -> Iterable[Metric]:
         """Yield the metrics."""
@@ -51,6 +55,9 @@ class OperatorCollector(Collector):
         yield writes
         yield GaugeMetricFamily("hpc_queue_depth", "Environments that wait to be reconciled.", self._queue_depth())
         yield GaugeMetricFamily("hpc_leader", "1 for the replica that acts, 0 for one that stands by.", self._leads())
+        yield GaugeMetricFamily(
+            "hpc_environments_known", "Environments that were looked at since the start.", self._known()
+        )
 
 
 async def serve(address: tuple[str, int], collector: Collector, is_ready: Callable[[], bool]) -> web.AppRunner:
