@@ -33,8 +33,8 @@ class Original:
 
     Parameters
     ----------
-    name
-        Its `metadata.name`, which no other word contains.
+    own
+        Its `metadata.name`, which no other word contains, and its `metadata.uid`.
     network
         Its address space.
     blueprint
@@ -46,20 +46,20 @@ class Original:
     """
 
     def __init__(
-        self, name: str, network: IPv4Network, blueprint: Blueprint, shared: Iterable[str], other: Blueprint
+        self, own: tuple[str, str], network: IPv4Network, blueprint: Blueprint, shared: Iterable[str], other: Blueprint
     ) -> None:
-        self._name = name
+        self._own = own
         self._network = network
         self._blueprint = blueprint
         self._shared = frozenset(shared)
-        names = sorted({name, *differences(blueprint, other)}, key=len, reverse=True)
+        names = sorted({*own, *differences(blueprint, other)}, key=len, reverse=True)
         self._pattern = re.compile(f"({'|'.join(map(re.escape, names))}|{_GUID}|{_ADDRESS})")
 
-    def rename(self, name: str, network: IPv4Network, blueprint: Blueprint) -> Rename:
+    def rename(self, own: tuple[str, str], network: IPv4Network, blueprint: Blueprint) -> Rename:
         """Return what turns each piece of a text that is the original's own into the copy's."""
-        names = {self._name: name, **differences(self._blueprint, blueprint)}
+        names = {**dict(zip(self._own, own, strict=True)), **differences(self._blueprint, blueprint)}
         shift = int(network.network_address) - int(self._network.network_address)
-        namespace = uuid.uuid5(uuid.NAMESPACE_URL, name)
+        namespace = uuid.uuid5(uuid.NAMESPACE_URL, own[0])
 
         def renamed(piece: str) -> str:
             if piece in names:
