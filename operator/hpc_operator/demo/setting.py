@@ -116,6 +116,7 @@ class Setting:
             KUBECONFIG=str(self._folder.kubeconfig),
             HPC_SUBSCRIPTION_ID=SUBSCRIPTION,
             HPC_ARM_ENDPOINT=azure_url,
+            HPC_PRICES_URL=azure_url,
             # A managed identity: the operator gets its token where a VM in Azure would, only that this is the emulator.
             AZURE_POD_IDENTITY_AUTHORITY_HOST=azure_url,
             HPC_METRICS_ADDRESS=f"127.0.0.1:{port}",
