@@ -404,7 +404,7 @@ def _check_limits(tree: Tree) -> None:
     """Refuse what Azure refuses before it looks at any row."""
     remote = [join.children[1] for join in tree.find_data("join")]
     remote += [union.children[-1] for union in tree.find_data("union")]
-    trees = [source for source in remote if isinstance(source, Tree)]
+    trees = [source for source in remote if isinstance(source, lark.Tree)]
     tables = [_name(table.children[0]).lower() for source in trees for table in source.find_data("table")]
     others = [name for name in tables if name != DEFAULT_TABLE]
     if len(remote) > MAX_JOINS or len(set(others)) < len(others):
