@@ -17,7 +17,7 @@ from crashing.processes import HarnessError
 from crashing.proxy import CUT, HANG, KILLS, LATE, LOST, RESTART, UNSENT, WATCH_CUT
 from crashing.world import World
 
-LIVES = 45
+LIVES = 30
 """In about so many lives every point is met: a life with fewer kills judges each more sharply, and takes as long."""
 FRUITLESS = 3
 """After so many lives in which nothing new was met, what is left is taken for not to be met."""
