@@ -311,6 +311,8 @@ class Reconciler:
         memory.drift = {item.id.lower(): item for item in known.drift}
         memory.waits = {item.id.lower(): item for item in known.waiting}
         memory.tags = frozenset(known.tags)
+        if any(item.type == "PreflightPassed" and item.status == "True" for item in known.conditions):
+            memory.passed = known.specification
         memory.deletion = known.deletion
         memory.handles = [Handle(item.id, item.verb, item.url, item.start_time) for item in known.operations]
 

@@ -100,6 +100,7 @@ class Memory:
     drift: dict[str, DriftEntry] = field(default_factory=dict)
     inspection: Inspection | None = None
     inspected: str = ""
+    passed: str = ""
     inspect_at: float = 0.0
     waits: dict[str, Wait] = field(default_factory=dict)
     deletion: Deletion | None = None

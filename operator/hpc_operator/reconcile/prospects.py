@@ -56,7 +56,10 @@ class Prospects:
             memory.inspection = None
             return {}
         now = memory.now()
-        is_new = memory.inspected != (key := _facts(scope, memory))
+        key = _facts(scope, memory)
+        # A process before this one found nothing against the same specifications, as status says.
+        was_passed = memory.inspection is None and memory.passed == scope.specification
+        is_new = memory.inspected != key and not was_passed
         if is_new or memory.inspection is None or now >= memory.inspect_at:
             found = memory.inspection is not None and bool(memory.inspection.findings)
             only = None if is_new or found or not _is_made(scope, memory) else _CHANGES_BY_ITSELF

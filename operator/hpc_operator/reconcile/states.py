@@ -35,15 +35,14 @@ def is_ready(memory: Memory, resource_id: str) -> bool:
 
 
 def is_settled(memory: Memory, resource_id: str) -> bool:
-    """Return whether a resource is there and usable, be it that an update of it is under way."""
+    """Return whether a resource is there and usable, be it that an update of it is under way or has failed."""
     key = resource_id.lower()
-    body = memory.observed.get(key)
-    return (
-        body is not None
-        and key not in memory.foreign
-        and provisioning_state(body) in {"succeeded", "updating"}
-        and not _is_new(memory, resource_id)
-    )
+    body, entry = memory.observed.get(key), memory.inventory.get(key)
+    if body is None or key in memory.foreign or _is_new(memory, resource_id):
+        return False
+    state = provisioning_state(body)
+    # Azure shows Failed after a refused update, too, and what was whole before serves on.
+    return state in {"succeeded", "updating"} or (state in FAILED_STATES and entry is not None and bool(entry.applied))
 
 
 def _is_new(memory: Memory, resource_id: str) -> bool:

@@ -325,7 +325,7 @@ def _resource_verdict(facts: Facts, resource: Resource) -> Verdict:
         _blame(verdict, [failure.error], [resource.id])
     elif state is State.FAILED:
         next_step = "Have its owner repair it" if resource.referenced else "It is put again by itself"
-        verdict = Verdict(False, "Failed", f"{name} is in state Failed. {next_step}.", moving=name)
+        verdict = Verdict(verdict.ready, "Failed", f"{name} is in state Failed. {next_step}.", moving=name)
     elif state is not State.READY:
         verdict.reason = "Progressing"
         verdict.moving = verdict.message = f"{name} is {_DOING[state]}"

@@ -881,9 +881,7 @@ async def test_what_others_added_since_our_last_look_survives_an_edit(world):
     [
         "429",
         "503",
-        pytest.param(
-            "fails", marks=known("a resource that Azure shows as Failed counts as not ready, although it serves")
-        ),
+        "fails",
     ],
 )
 async def test_a_refused_update_of_what_serves_takes_nothing_away(world, trouble):
@@ -982,8 +980,8 @@ async def test_a_foreign_resource_of_our_name_is_not_taken_over(world, tags):
     status, reason, message = condition(world, ENVIRONMENT)
     assert (status, reason) == ("False", "AlreadyExists")
     assert "natGateways nat" in message
-    assert "delete it, or give it the tag hpc-environment=hpc/climate" in message
-    assert ("hpc/genomics" in message) == bool(tags)
+    advice = "azurehpc.io/take-over=hpc/genomics" if tags else "give it the tag hpc-environment=hpc/climate"
+    assert advice in message
     assert found(world, "/natGateways/nat").properties["idleTimeoutInMinutes"] == 7
     assert not [entry for entry in writes(world) if entry["path"].endswith("/natGateways/nat")]
 

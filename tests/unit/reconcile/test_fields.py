@@ -3,7 +3,7 @@
 import pytest
 
 from hpc_operator.arm import TypeInfo
-from hpc_operator.reconcile.fields import differences, overlay, update_body
+from hpc_operator.reconcile.fields import differences, overlay, replaces, shrinks, update_body
 
 PUT = TypeInfo("a/b")
 PATCH = TypeInfo("a/b", update="PATCH", create_only=("properties.secret",))
@@ -29,6 +29,12 @@ PATCH = TypeInfo("a/b", update="PATCH", create_only=("properties.secret",))
         ),
         ({"tags": {"a": "1"}}, {"tags": {"a": "1", "by-the-cloud-administrator": "2"}}),
         ({"properties": {"list": []}}, {"properties": {}}),
+        ({"properties": {"list": [{"name": "a"}]}}, {"properties": {"list": [{"name": "a"}, {"name": "by-policy"}]}}),
+        (
+            {"properties": {"serviceEndpoints": [{"service": "Microsoft.KeyVault"}]}},
+            {"properties": {"serviceEndpoints": [{"service": "Microsoft.Storage"}, {"service": "Microsoft.KeyVault"}]}},
+        ),
+        ({"tags": {"taken-out": None}}, {"tags": {}}),
     ],
 )
 def test_equal_in_what_we_own_means_no_change(owned, actual):
@@ -43,9 +49,10 @@ def test_equal_in_what_we_own_means_no_change(owned, actual):
         ({"properties": {"x": True}}, {"properties": {"x": 1}}, ("properties", "x")),
         (
             {"properties": {"list": [{"name": "a"}]}},
-            {"properties": {"list": [{"name": "a"}, {"name": "b"}]}},
+            {"properties": {"list": [{"name": "a"}, {"name": "hpc-formerly-ours"}]}},
             ("properties", "list"),
         ),
+        ({"tags": {"taken-out": None}}, {"tags": {"taken-out": "1"}}, ("tags", "taken-out")),
         (
             {"properties": {"list": [{"name": "a", "v": 1}]}},
             {"properties": {"list": [{"name": "a", "v": 2}]}},
@@ -71,12 +78,15 @@ def test_a_put_keeps_what_others_set_and_sends_no_read_only_field():
         "type": "t",
         "etag": "e",
         "tags": {"theirs": "2", "ours": "0"},
-        "properties": {"rules": [{"name": "a", "p": 0, "note": "kept"}, {"name": "b"}], "theirs": 1},
+        "properties": {
+            "rules": [{"name": "a", "p": 0, "note": "kept"}, {"name": "b"}, {"name": "hpc-old"}],
+            "theirs": 1,
+        },
     }
     body = update_body(owned, actual, differences(owned, actual, PUT), PUT)
     assert body == {
         "tags": {"theirs": "2", "ours": "1"},
-        "properties": {"rules": [{"name": "a", "p": 1, "note": "kept"}], "theirs": 1},
+        "properties": {"rules": [{"name": "a", "p": 1, "note": "kept"}, {"name": "b"}], "theirs": 1},
     }
 
 
@@ -89,3 +99,23 @@ def test_a_patch_sends_the_changes_and_all_tags():
 
 def test_overlay_replaces_lists_without_names():
     assert overlay({"x": [1, 2]}, {"x": [3]}) == {"x": [3]}
+
+
+def test_overlay_takes_away_what_must_be_absent():
+    assert overlay({"tags": {"old": "1", "theirs": "2"}}, {"tags": {"old": None}}) == {"tags": {"theirs": "2"}}
+    assert overlay(None, {"tags": {"old": None, "new": "1"}}) == {"tags": {"new": "1"}}
+
+
+GROWS = TypeInfo("a/b", update="PATCH", grow_only=("properties.size",), replace_on=("properties.owner",))
+
+
+@pytest.mark.parametrize(("wanted", "smaller"), [(1, True), (2, False), (3, False)])
+def test_a_size_that_may_only_grow_is_told_when_it_would_shrink(wanted, smaller):
+    changes = shrinks({"properties": {"size": wanted}}, {"properties": {"size": 2}}, GROWS)
+    assert bool(changes) == smaller
+
+
+def test_only_what_azure_cannot_change_asks_for_a_replacement():
+    owned = {"properties": {"owner": "b", "size": 2}}
+    assert replaces(differences(owned, {"properties": {"owner": "a", "size": 2}}, GROWS), GROWS)
+    assert not replaces(differences(owned, {"properties": {"owner": "b", "size": 1}}, GROWS), GROWS)
