@@ -223,6 +223,8 @@ class Applier:
             self._memory.fail(key, error, self._now(), write.tried)
             # Nobody knows whether it was carried out: look before the next try.
             self._memory.doubtful.add(key)
+            if self._recovery(key, self._azure.type_info(ArmId.parse(write.resource_id).type)):
+                self._wake()  # The next try is another one.
             return
         self._note(write, started)
         if key not in self._memory.operations and write.verb == "DELETE":

@@ -108,6 +108,7 @@ def environment_status(facts: Facts, before: Status) -> Status:
             if item.state != State.KEPT and item.id.lower() in memory.failures
         ]
         _blame(ready, (memory.failures[item.id.lower()].error for item in left[:1]), (item.id for item in left[:1]))
+        _say_held(ready, facts.changes)
         step = "Deleting"
     else:
         ready = Verdict(message="All resources are ready")
@@ -417,7 +418,16 @@ def _leaving(resource: CustomResource, facts: Facts, owner: Owner, before: Statu
         failure = facts.memory.failures.get(item.id.lower())
         if item.owner == str(owner) and failure is not None:
             _blame(verdict, [failure.error], [item.id])
+    _say_held(verdict, (change for change in facts.changes if change.owner == owner))
     return _merged(resource, verdict, before)
+
+
+def _say_held(verdict: Verdict, changes: Iterable[Change]) -> None:
+    """Add what a deletion waits for that the user has to do."""
+    held = next((change for change in changes if not change.may_start), None)
+    if held is not None:
+        verdict.reason = held.reason
+        verdict.moving = verdict.message = f"{held.name} waits for: {held.waits_for}"
 
 
 def _summary(verdict: Verdict, resource: CustomResource, before: Status) -> list[dict[str, Any]]:

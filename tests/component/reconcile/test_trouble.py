@@ -1083,7 +1083,7 @@ async def test_an_existing_network_is_used_and_left_as_it_is(world):
 async def test_a_missing_subnet_is_told_and_taken_when_it_appears(world):
     make_site(world, without=["services"])
     apply(world, environment(network=existing()), partition())
-    await world.run_until(lambda: condition(world, ENVIRONMENT)[1] == "ReferenceNotFound", seconds=5)
+    await world.run_until(lambda: condition(world, ENVIRONMENT)[1] == "SubnetMissing", seconds=5)
     status, _, message = condition(world, ENVIRONMENT)
     assert status == "False"
     assert f"{VNET}/subnets/services does not exist" in message
