@@ -28,6 +28,14 @@ def provisioning_state(body: Mapping[str, Any] | None) -> str:
     return str(state or "succeeded").lower()
 
 
+def succeeded(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the body of a resource as it is when its operation has succeeded."""
+    properties = body.get("properties")
+    if not isinstance(properties, dict) or "provisioningState" not in properties:
+        return body
+    return {**body, "properties": {**properties, "provisioningState": "Succeeded"}}
+
+
 def is_final(state: str) -> bool:
     """Whether a state in lower case is an end."""
     return state == "succeeded" or state in FAILED_STATES

@@ -258,6 +258,9 @@ class ComputePartitionStatus(Model):
     image: ResolvedImage | None = Field(None, description="The image version that nodes are made from.")
     node_generation: str = Field("", description="Name of the present generation of nodes.", max_length=64)
     vm_size: str = Field("", description="VM size of the present generation.", max_length=64)
+    rolling_to: str = Field(
+        "", description="The generation that nodes are being replaced by; empty where none are.", max_length=64
+    )
     nodes: NodeCounts | None = Field(None, description="Nodes by what they are doing.")
     selector: str = Field("", description="Label selector for the scale subresource.", max_length=256)
 

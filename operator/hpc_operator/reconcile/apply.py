@@ -26,7 +26,7 @@ from hpc_operator.arm import (
 )
 from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError
 from hpc_operator.reconcile.fields import overlay, update_body
-from hpc_operator.reconcile.memory import Memory
+from hpc_operator.reconcile.memory import REPLACING, Memory
 from hpc_operator.reconcile.plan import Action, Planner, fingerprint, order_of
 from hpc_operator.reconcile.states import blocking_needs, exclusive_scopes
 
@@ -216,7 +216,7 @@ class Applier:
         self._memory.tried[key] = write.tried
         self._memory.keep_awake()
         if write.verb == "DELETE":
-            self._memory.note_applied(key, "")
+            self._memory.note_applied(key, REPLACING if write.tried else "")
         try:
             started = await self._request(write)
         except AzureError as error:
@@ -246,8 +246,10 @@ class Applier:
 
     def _note(self, write: Write, started: Started) -> None:
         key = write.key
+        self._memory.answered.discard(key)
         if started.body is not None and write.verb != "DELETE":
             self._memory.observed[key] = started.body
+            self._memory.answered.add(key)
         if started.operation_url is not None or (
             started.body is not None and not is_final(provisioning_state(started.body))
         ):

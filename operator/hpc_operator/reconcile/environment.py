@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from hpc_operator.api import CustomResource, HPCEnvironment
 from hpc_operator.api.hpc_environment import ManagedResource
 from hpc_operator.api.plan import Plan
-from hpc_operator.arm import CALLER, Azure, AzureError, ErrorClass, Handle
+from hpc_operator.arm import CALLER, Azure, AzureError, ErrorClass, Handle, succeeded
 from hpc_operator.blueprint import Problem, find_adoption_problems, find_problems
-from hpc_operator.graph import Owner, UnresolvedError
-from hpc_operator.policy import Gate, next_change
+from hpc_operator.graph import Owner, UnresolvedError, resolve
+from hpc_operator.policy import next_change
 from hpc_operator.reconcile import drift, inventory, status, waiting
 from hpc_operator.reconcile.apply import Applier
 from hpc_operator.reconcile.memory import Memory
@@ -51,6 +51,7 @@ class Study:
     planner: Planner
     changes: list[Change]
     node_changes: Mapping[str, Change]
+    tag_changes: Mapping[str, Change]
     drifts: list[Drift]
     unknown: frozenset[str]
     going: list[ManagedResource]
@@ -60,7 +61,7 @@ class Study:
     @property
     def all_changes(self) -> list[Change]:
         """Every change in the order of its start."""
-        return [*self.changes, *self.node_changes.values(), *self.removals]
+        return [*self.changes, *self.node_changes.values(), *self.tag_changes.values(), *self.removals]
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ class Reconciler:
         problems = {} if environment.deleting else self._problems(snapshot, environment)
         if owner_of(environment) in problems:
             return await self._pass_with_problem(snapshot, environment, memory, problems)
-        self._load(environment, memory)
+        self._load(snapshot, environment, memory)
         await self._resolve_images(snapshot, environment, memory, problems)
         self._add_adoption_problems(snapshot, environment, memory, problems)
         if owner_of(environment) in problems:
@@ -201,7 +202,7 @@ class Reconciler:
         tools = await self._tools(scope, memory)
         for handle in memory.take_handles():
             tools.applier.follow(handle, retry_after=0.0)  # nobody has asked since the process before this one ended
-        self._digest_outcomes(memory)
+        self._digest_outcomes(scope, memory, tools.planner)
         await self._look(scope, memory, tools)
         memory.failures.pop("azure", None)
         tools.applier.follow_unfinished()
@@ -234,14 +235,14 @@ class Reconciler:
     ) -> float | None:
         """Make a pass over an environment that cannot be acted upon as it is written: only what goes, goes."""
         started = _now()
-        self._load(environment, memory)
+        self._load(snapshot, environment, memory)
         staying = [item for item in (environment, *snapshot.tiers, *snapshot.partitions) if not item.deleting]
         held = {owner_of(item): problems[owner_of(environment)] for item in staying} | problems
         scope = held_scope(snapshot, environment, held, memory, self._operator)
         tools = await self._tools(scope, memory)
         for handle in memory.take_handles():
             tools.applier.follow(handle, retry_after=0.0)
-        self._digest_outcomes(memory)
+        self._digest_outcomes(scope, memory, tools.planner)
         if any(item.deleting for item in (*snapshot.tiers, *snapshot.partitions)):
             await self._look(scope, memory, tools)
             study = await self._study(scope, memory, tools, inventory.update(scope, memory))
@@ -263,7 +264,7 @@ class Reconciler:
     ) -> None:
         """Add what is wrong with resources that are to be adopted: only the graph shows it."""
         if environment.spec.adopt and not environment.deleting:
-            inputs = inputs_of(snapshot, environment, problems, memory, self._operator, with_going=True)
+            inputs = inputs_of(snapshot, environment, problems, memory, self._operator)
             problems |= {problem.owner: problem for problem in find_adoption_problems(inputs)}
 
     async def _add_finalizers(self, snapshot: Snapshot, problems: Mapping[Owner, Problem]) -> None:
@@ -292,16 +293,15 @@ class Reconciler:
                 memory.image_versions[name] = (image, version)
 
     async def _tools(self, scope: Scope, memory: Memory) -> Tools:
-        gate = Gate(scope.environment, scope.specification, datetime.now(UTC))
         offer = await self._prospects.offer(scope)
-        planner = Planner(memory, self._azure.type_info, scope.claim, gate, scope.environment.spec.policy, offer)
+        planner = Planner(memory, self._azure.type_info, scope.claim, scope.gate, scope.environment.spec.policy, offer)
         applier = Applier(self._azure, memory, planner, lambda: self._cluster.wake(scope.snapshot.key))
         nodes = NodeApplier(self._azure, memory, self._may_go, scope.snapshot.key.tag)
         return Tools(planner, applier, nodes)
 
     # What is known
 
-    def _load(self, environment: HPCEnvironment, memory: Memory) -> None:
+    def _load(self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory) -> None:
         """Take up what a process before this one left in status."""
         if memory.loaded:
             return
@@ -314,9 +314,12 @@ class Reconciler:
         if any(item.type == "PreflightPassed" and item.status == "True" for item in known.conditions):
             memory.passed = known.specification
         memory.deletion = known.deletion
+        memory.rolling = {
+            item.metadata.name: item.status.rolling_to for item in snapshot.partitions if item.status.rolling_to
+        }
         memory.handles = [Handle(item.id, item.verb, item.url, item.start_time) for item in known.operations]
 
-    def _digest_outcomes(self, memory: Memory) -> None:
+    def _digest_outcomes(self, scope: Scope, memory: Memory, planner: Planner) -> None:
         outcomes, memory.outcomes[:] = list(memory.outcomes), []
         for outcome in outcomes:
             key = outcome.handle.resource_id.lower()
@@ -331,8 +334,30 @@ class Reconciler:
             if outcome.handle.verb == "DELETE":
                 memory.observed[key] = None
                 memory.doubtful.discard(key)
-            elif key in memory.tried:
+                continue
+            if key in memory.tried:
                 memory.note_applied(key, memory.tried[key])
+            if key in memory.answered and self._tells_enough(scope, memory, planner, key):
+                memory.doubtful.discard(key)
+
+    def _tells_enough(self, scope: Scope, memory: Memory, planner: Planner, key: str) -> bool:
+        """Return whether Azure's answer to a write that has succeeded makes a look at the resource needless.
+
+        The answer shows the resource as it is going to be (Resource Provider Contract v1.0, asynchronous PUT); only
+        what Azure finds out on the way, such as the address of a file system, may be missing.
+        """
+        resource, body = scope.graph.get(key), memory.observed.get(key)
+        if resource is None or body is None:
+            return False
+        memory.observed[key] = succeeded(body)
+        try:
+            if planner.judge(resource).change is not None:
+                return False
+            for ref in scope.references_to(key):
+                resolve(ref, memory.observed)
+        except UnresolvedError:
+            return False
+        return True
 
     async def _look(self, scope: Scope, memory: Memory, tools: Tools) -> None:
         """Bring what is known of Azure up to date with as few reads as will do."""
@@ -402,12 +427,18 @@ class Reconciler:
                 memory.note_applied(key, fingerprint(judgement.owned))
         memory.note_foreign(change.key for change in changes if change.reason == "AlreadyExists")
         node_changes: dict[str, Change] = {}
+        tag_changes: dict[str, Change] = {}
         for node_set in scope.wanted.node_sets if scope.wanted is not None else ():
+            if node_set.owner in scope.held_back:
+                continue
             change = planner.nodes(node_set, tools.nodes.nodes(node_set.owner.name))
             if change is not None:
                 node_changes[node_set.owner.name] = change
+            if tools.nodes.have_other_tags(node_set):
+                tag_changes[node_set.owner.name] = planner.node_tags(node_set)
         removal = Removal(self._azure, self._cluster, scope, memory, planner, tools.nodes, tools.applier)
-        return Study(planner, changes, node_changes, drifts, frozenset(unknown), going, removal, removal.plan(going))
+        removals = removal.plan(going)
+        return Study(planner, changes, node_changes, tag_changes, drifts, frozenset(unknown), going, removal, removals)
 
     # What is done
 
@@ -443,7 +474,9 @@ class Reconciler:
         limit = scope.environment.spec.policy.limits.nodes_at_once
         for node_set in scope.wanted.node_sets:
             # One after the other, for they share the limit; each sends its requests together.
-            await nodes.converge(node_set, study.node_changes.get(node_set.owner.name), limit)
+            name = node_set.owner.name
+            if node_set.owner not in scope.held_back:
+                await nodes.converge(node_set, study.node_changes.get(name), study.tag_changes.get(name), limit)
 
     # What is said
 

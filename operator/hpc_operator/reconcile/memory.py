@@ -27,6 +27,8 @@ RIGHTS_RETRY_SECONDS = 120.0
 """Granted rights act within ten minutes (Azure RBAC troubleshooting), so a refused request is worth another try."""
 WORTH_SAYING_SECONDS = 60.0
 """A next try that is nearer is not told: it would be past before it is read."""
+REPLACING = "replacing"
+"""Stands for the hash of what was applied, while a resource is deleted to be made anew."""
 REST_SECONDS = 120.0
 """How long bodies are kept after the last write: longer than a survey is late (up to a minute, azure-docs)."""
 
@@ -84,9 +86,10 @@ class Failure:
 class Memory:
     """See the module. Ids are lower case; times are loop times in seconds.
 
-    What is `doubtful` is looked at anew by the next pass, and what was observed is taken for true until then. What is
-    `rumoured` was seen in a survey, which may be late: nothing is done about it before a look at the resource itself.
-    What is `foreign` has the name of one of ours and belongs to somebody else.
+    `rolling` has the generation that a partition's nodes are being replaced by, and `answered` the resources that
+    Azure's answer to the last write showed. What is `doubtful` is looked at anew by the next pass, and what was
+    observed is taken for true until then. What is `rumoured` was seen in a survey, which may be late: nothing is done about it
+    before a look at the resource itself. What is `foreign` has the name of one of ours and belongs to somebody else.
     """
 
     first_seen: float = 0.0
@@ -117,6 +120,8 @@ class Memory:
     machines: list[Mapping[str, Any]] | None = None
     machines_stale_at: float = 0.0
     machines_poll_seconds: float = 10.0
+    rolling: dict[str, str] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
     image_versions: dict[str, tuple[str, str]] = field(default_factory=dict)
     scopes: dict[str, frozenset[str]] = field(default_factory=dict)
     tried: dict[str, str] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from hpc_operator.reconcile.fields import differences, overlay, update_body
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.plan import Action, Change, fingerprint
 from hpc_operator.reconcile.rollout import Node, NodeState, nodes_of, plan_nodes
-from hpc_operator.reconcile.states import is_ready
+from hpc_operator.reconcile.states import is_ready, nodes_name
 
 DEFAULT_POLL_SECONDS = 10.0
 """Between two lists while nodes come or go, where Azure gives no Retry-After (Compute usually says 10)."""
@@ -26,7 +26,7 @@ _TRANSITIONAL = frozenset({NodeState.CREATING, NodeState.DELETING})
 
 def failure_key(partition: str) -> str:
     """Return the name under which failures of a partition's nodes are remembered."""
-    return f"nodes of {partition}"
+    return nodes_name(partition)
 
 
 class NodeApplier:
@@ -79,22 +79,28 @@ class NodeApplier:
 
     def moving(self) -> bool:
         """Return whether a node is on its way up or down."""
-        return any(node.state in _TRANSITIONAL for node in self.nodes())
+        return self.in_transition() > 0
+
+    def in_transition(self) -> int:
+        """Return how many nodes are on their way up or down."""
+        return sum(node.state in _TRANSITIONAL for node in self.nodes())
 
     def nodes(self, partition: str | None = None) -> list[Node]:
         """Return the known nodes, of one partition or of all."""
         known = nodes_of(self._memory.machines or (), self._environment)
         return [node for node in known if partition is None or node.partition == partition]
 
-    async def converge(self, node_set: NodeSet, change: Change | None, at_once: int | None) -> None:
+    async def converge(
+        self, node_set: NodeSet, change: Change | None, tags: Change | None, at_once: int | None
+    ) -> None:
         """Make and remove nodes of one partition as planned.
 
         Parameters
         ----------
         node_set
             What is wanted.
-        change
-            What the plan says of these nodes; None where nothing.
+        change, tags
+            What the plan says of these nodes and of their tags; None where nothing.
         at_once
             How many nodes of the environment may be on their way up or down; None for no limit.
         """
@@ -102,15 +108,20 @@ class NodeApplier:
         nodes = self.nodes(partition)
         tried = fingerprint(node_set.body)
         await self._note_failed(node_set, nodes, tried)
+        if tags is not None and tags.may_start:
+            await self._retag(node_set)
         # Where a roll waits, the nodes that are there serve on, and come and go with the jobs.
         rolls = change is None or change.action is not Action.ROLL or change.may_start
+        if change is not None and change.action is Action.ROLL and change.may_start:
+            self._memory.rolling[partition] = node_set.generation
+        elif rolls:
+            self._memory.rolling.pop(partition, None)
         plan = plan_nodes(node_set, nodes, self.may_go, may_roll=rolls)
-        if rolls and change is not None and not change.may_start:
+        if change is not None and not change.may_start and (rolls or change.reason == "DryRun"):
             return
         if at_once is not None:
-            plan = plan.cut(at_once - sum(node.state in _TRANSITIONAL for node in self.nodes()))
+            plan = plan.cut(at_once - self.in_transition())
         await self.remove(plan.delete)
-        await self._retag(node_set)
         if not plan.create or not self._memory.may_try(failure_key(partition), self._now(), tried):
             return
         if not all(is_ready(self._memory, need) for need in node_set.needs):

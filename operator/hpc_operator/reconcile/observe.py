@@ -11,11 +11,12 @@ import logging
 from collections.abc import Callable, Iterable
 
 from hpc_operator.arm import Azure, AzureError
-from hpc_operator.blueprint.names import PARTITION_TAG
-from hpc_operator.graph import ArmId, parent_id
+from hpc_operator.graph import ArmId, NodeSet, parent_id
 from hpc_operator.reconcile.memory import Memory
 
 logger = logging.getLogger(__name__)
+
+_NODE = f"/providers/{NodeSet.node_type.lower()}/"
 
 
 async def survey(azure: Azure, memory: Memory, resource_ids: Iterable[str], resource_group_id: str) -> None:
@@ -38,7 +39,7 @@ async def survey(azure: Azure, memory: Memory, resource_ids: Iterable[str], reso
         if azure.type_info(ArmId.parse(item).type).surveyed:
             memory.observed[key] = rows.get(key)
             memory.rumoured.add(key)
-    memory.machines = [body for body in rows.values() if PARTITION_TAG in (body.get("tags") or {})]
+    memory.machines = [body for key, body in rows.items() if (name := key.partition(_NODE)[2]) and "/" not in name]
     memory.machines_rumoured = True
 
 

@@ -30,9 +30,9 @@ from hpc_operator.arm import FAILED_STATES, TypeInfo, provisioning_state
 from hpc_operator.graph import Graph, Json, NodeSet, Owner, Resource, Step, UnresolvedError, resolve
 from hpc_operator.policy import Gate, Hold, StartingAction
 from hpc_operator.reconcile.fields import FieldChange, differences, replaces, shrinks
-from hpc_operator.reconcile.memory import Memory
+from hpc_operator.reconcile.memory import REPLACING, Memory
 from hpc_operator.reconcile.rollout import Node, NodeState
-from hpc_operator.reconcile.states import Claim, describe
+from hpc_operator.reconcile.states import Claim, describe, nodes_name
 from hpc_operator.subscription import Offer
 
 
@@ -182,8 +182,10 @@ class Planner:
             return self._missing(resource, resource.body) if is_missing else None
 
     def _missing(self, resource: Resource, owned: Mapping[str, Any]) -> Judgement:
-        if not self._applied(resource):
-            return Judgement(self._may(self._change(Action.CREATE, resource, "It does not exist yet.")), None, owned)
+        applied = self._applied(resource)
+        if applied in {"", REPLACING}:
+            why = "It was deleted to be made anew." if applied else "It does not exist yet."
+            return Judgement(self._may(self._change(Action.CREATE, resource, why), begun=bool(applied)), None, owned)
         action = self._drift_action(resource)
         if resource.holds_data:
             why = "It was deleted in Azure and its data with it; an empty one would not bring that back."
@@ -261,10 +263,10 @@ class Planner:
             price=price or None,
         )
 
-    def _may(self, change: Change, *, holds_data: bool = False, lost_data: bool = False) -> Change:
+    def _may(self, change: Change, **facts: bool) -> Change:
         if change.action is Action.BLOCKED:
             return change
-        wait = self._hold(change, holds_data=holds_data, lost_data=lost_data)
+        wait = self._hold(change, **facts)
         return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
 
     def _hold(self, change: Change, **facts: bool) -> Hold | None:
@@ -324,7 +326,7 @@ class Planner:
         if not outdated and difference == 0:
             return None
         partition = node_set.owner.name
-        name = f"nodes of {partition}"
+        name = nodes_name(partition)
         if outdated:
             action, why = Action.ROLL, "A node of another kind is another virtual machine."
             going, coming = outdated, max(0, difference)
@@ -354,8 +356,22 @@ class Planner:
         block = self.blocks.get(node_set.scale_set_id.lower())
         if block is not None and coming:
             return replace(change, action=Action.BLOCKED, why=block.message, reason=block.reason)
-        begun = any(node.generation == node_set.generation for node in nodes)
+        begun = action is Action.ROLL and self._memory.rolling.get(partition) == node_set.generation
         wait = self._hold(change, scaling=action is not Action.ROLL, begun=begun)
+        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
+
+    def node_tags(self, node_set: NodeSet) -> Change:
+        """Return the change that brings the tags of a partition's nodes in step."""
+        name = f"tags of {nodes_name(node_set.owner.name)}"
+        change = Change(
+            Action.UPDATE,
+            node_set.scale_set_id,
+            name,
+            node_set.owner,
+            "The specification says otherwise.",
+            touches="tags",
+        )
+        wait = self._hold(change)
         return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
 
     def leaving(self, partition: str, nodes: Sequence[Node]) -> Change:
@@ -363,7 +379,7 @@ class Planner:
         cores: Counter[str] = Counter()
         for node in nodes:
             self._count(cores, node.vm_size, -1)
-        name, owner = f"nodes of {partition}", Owner("ComputePartition", partition)
+        name, owner = nodes_name(partition), Owner("ComputePartition", partition)
         change = Change(
             Action.DELETE, nodes[0].scale_set_id or nodes[0].id, name, owner, "The partition goes.", (),
             f"{len(nodes)} nodes", cores=cores,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 
 from hpc_operator.arm import AzureError
@@ -53,7 +54,7 @@ class Prospects:
     async def blocks(self, scope: Scope, memory: Memory, nodes: Iterable[Node]) -> Mapping[str, Block]:
         """Return what must not be written now and why, by lower-case id; look anew where it is time to."""
         if scope.wanted is None:
-            memory.inspection = None
+            memory.inspection, memory.inspect_at = None, math.inf
             return {}
         now = memory.now()
         key = _facts(scope, memory)

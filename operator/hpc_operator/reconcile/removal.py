@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment
 from hpc_operator.api.hpc_environment import ManagedResource
 from hpc_operator.api.plan import Deletion, KeptResource
 from hpc_operator.arm import Azure, AzureError, ErrorClass
 from hpc_operator.blueprint.names import CLAIM_TAG
-from hpc_operator.graph import ArmId
+from hpc_operator.graph import ArmId, Owner
 from hpc_operator.reconcile import inventory
 from hpc_operator.reconcile.apply import Applier
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.nodes import NodeApplier
 from hpc_operator.reconcile.plan import Change, Planner
 from hpc_operator.reconcile.ports import FINALIZER, Cluster
-from hpc_operator.reconcile.rollout import Node
+from hpc_operator.reconcile.retention import stands_upon
+from hpc_operator.reconcile.rollout import Node, NodeState
 from hpc_operator.reconcile.scope import Scope, owner_of
-from hpc_operator.reconcile.states import State, describe
+from hpc_operator.reconcile.states import State, describe, nodes_name
 
 logger = logging.getLogger(__name__)
 
@@ -67,14 +69,36 @@ class Removal:
         for node in self._leaving_nodes():
             leaving.setdefault(node.partition, []).append(node)
         changes = [self._planner.leaving(partition, nodes) for partition, nodes in sorted(leaving.items())]
-        for item in sorted(going, key=lambda item: (-item.order, item.id)):
+        in_use = {node.scale_set_id for node in self._nodes.nodes()}
+        held_back = [item for item in self._memory.inventory.values() if self._is_held_back(item)]
+        for item in sorted([*going, *held_back], key=lambda item: (-item.order, item.id)):
             resource = self._scope.full.graph.get(item.id)
-            changes.append(self._planner.deletion(item, resource, part_of_roll=self._is_of_an_earlier_generation(item)))
-        return changes
+            is_earlier = self._is_of_an_earlier_generation(item)
+            if not is_earlier or item.id.lower() not in in_use:  # else the roll itself tells
+                changes.append(self._planner.deletion(item, resource, part_of_roll=is_earlier))
+        return self._as_a_whole(changes)
 
     def _leaving_nodes(self) -> list[Node]:
-        staying = self._scope.wanted_partitions | self._scope.held_partitions
+        """Return the nodes of partitions that go, be it that they may not go yet."""
+        held_back = {owner.name for owner in self._scope.held_back if owner.kind == ComputePartition.__name__}
+        staying = (self._scope.wanted_partitions | self._scope.held_partitions) - held_back
         return [node for node in self._nodes.nodes() if node.partition not in staying]
+
+    def _is_held_back(self, item: ManagedResource) -> bool:
+        return Owner.parse(item.owner) in self._scope.held_back and not item.retained
+
+    def _as_a_whole(self, changes: Sequence[Change]) -> list[Change]:
+        """Return the changes, where what may go waits for the rest of its object."""
+        first: dict[Owner, Change] = {}
+        for change in changes:
+            if change.owner in self._scope.held_back and not change.may_start:
+                first.setdefault(change.owner, change)
+        return [
+            replace(change, waits_for=f"{first[change.owner].name}, which may not go yet", reason="Needs")
+            if change.may_start and change.owner in first
+            else change
+            for change in changes
+        ]
 
     def _is_of_an_earlier_generation(self, item: ManagedResource) -> bool:
         """Return whether this is the scale set of nodes that were replaced by others."""
@@ -97,19 +121,35 @@ class Removal:
         """
         scope, memory = self._scope, self._memory
         may = {change.name for change in changes if change.may_start}
-        await self._nodes.remove(
-            node for node in self._leaving_nodes() if f"nodes of {node.partition}" in may and self._nodes.may_go(node)
-        )
+        limits = scope.environment.spec.policy.limits
+        leaving = [
+            node
+            for node in self._leaving_nodes()
+            if node.state is not NodeState.DELETING and nodes_name(node.partition) in may and self._nodes.may_go(node)
+        ]
+        if limits.nodes_at_once is not None:
+            leaving = leaving[: max(0, limits.nodes_at_once - self._nodes.in_transition())]
+        await self._nodes.remove(leaving)
         in_use = self._used_by_nodes(self._nodes.nodes())
-        keys = {change.key for change in changes if change.may_start}
+        keys = {change.key for change in changes if change.may_start} - self._needed_by_what_waits(changes)
         ready = [item.id for item in await self._without_group(going) if item.id.lower() in keys - in_use]
-        limit = scope.environment.spec.policy.limits.deletes_at_once
-        await self._applier.delete(ready, scope.full.graph, limit)
+        await self._applier.delete(ready, scope.full.graph, limits.deletes_at_once)
         for item in going:
             if inventory.is_gone(memory, item.id.lower()):
                 self._note_deleted(item)
         if scope.environment.deleting and not memory.operations and not self._nodes.nodes():
             await self._give_up_what_others_use()
+
+    def _needed_by_what_waits(self, changes: Iterable[Change]) -> set[str]:
+        """Return the lower-case ids of what those stand upon that may not go yet."""
+        pending = [change.key for change in changes if not change.may_start]
+        needed: set[str] = set()
+        while pending:
+            for need in stands_upon(self._scope.full.graph, self._memory, pending.pop()):
+                if need not in needed:
+                    needed.add(need)
+                    pending.append(need)
+        return needed
 
     def _note_deleted(self, item: ManagedResource) -> None:
         inventory.forget(self._memory, item.id.lower())

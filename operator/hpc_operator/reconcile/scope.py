@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment, StorageTier
 from hpc_operator.api.policy import TAKE_OVER_ANNOTATION
 from hpc_operator.blueprint import Blueprint, Inputs, build
 from hpc_operator.blueprint.names import CLAIM_TAG
 from hpc_operator.blueprint.validation import Problem
-from hpc_operator.graph import Graph, Owner, Resource
-from hpc_operator.policy import specification_hash
+from hpc_operator.graph import Graph, Owner, Ref, Resource, references
+from hpc_operator.policy import Gate, specification_hash
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.ports import Snapshot
-from hpc_operator.reconcile.states import Claim
+from hpc_operator.reconcile.states import Claim, describe, nodes_name
 
 
 def owner_of(resource: CustomResource) -> Owner:
@@ -38,6 +39,10 @@ class Scope:
         Hash of the specifications.
     claim
         Tells whose a resource is.
+    gate
+        Tells what may start now.
+    held_back
+        Objects that are being deleted and may not go yet: until they may, all of theirs is wanted as before.
     """
 
     snapshot: Snapshot
@@ -47,6 +52,8 @@ class Scope:
     problems: Mapping[Owner, Problem]
     specification: str
     claim: Claim
+    gate: Gate
+    held_back: frozenset[Owner] = frozenset()
 
     @property
     def graph(self) -> Graph:
@@ -57,6 +64,19 @@ class Scope:
     def owned(self) -> list[Resource]:
         """The wanted resources that are not somebody else's."""
         return [item for item in self.graph if not item.referenced]
+
+    def references_to(self, key: str) -> Iterator[Ref]:
+        """Yield what is asked of a resource by others, by nodes, and by what users read."""
+        if self.wanted is None:
+            return
+        bodies = [
+            *(item.body for item in self.wanted.graph),
+            *(node_set.body for node_set in self.wanted.node_sets),
+            *((mount.source, mount.capacity) for mount in self.wanted.mounts.values()),
+            *(login.address for login in self.wanted.login_nodes),
+        ]
+        for body in bodies:
+            yield from (ref for ref in references(body) if ref.path and ref.resource_id.lower() == key)
 
     @property
     def wanted_partitions(self) -> set[str]:
@@ -91,7 +111,7 @@ def inputs_of(
     memory: Memory,
     operator: Operator,
     *,
-    with_going: bool,
+    going: frozenset[Owner] = frozenset(),
 ) -> Inputs:
     """Return what a blueprint is made from.
 
@@ -107,12 +127,12 @@ def inputs_of(
         Image versions, and the tags that were written before.
     operator
         Who we are.
-    with_going
-        Whether what is being deleted counts.
+    going
+        What does not count any more.
     """
 
     def belongs(resource: StorageTier | ComputePartition) -> bool:
-        return owner_of(resource) not in problems and (with_going or not resource.deleting)
+        return owner_of(resource) not in problems and owner_of(resource) not in going
 
     return Inputs(
         subscription_id=operator.subscription_id,
@@ -134,20 +154,39 @@ def scope_of(
 ) -> Scope:
     """Return what a pass works on; for the parameters see `inputs_of`."""
 
-    def blueprint_of(*, with_going: bool) -> Blueprint:
-        return build(inputs_of(snapshot, environment, problems, memory, operator, with_going=with_going))
+    def blueprint_of(going: frozenset[Owner]) -> Blueprint:
+        return build(inputs_of(snapshot, environment, problems, memory, operator, going=going))
 
-    full = blueprint_of(with_going=True)
-    anything_goes = any(item.deleting for item in (*snapshot.tiers, *snapshot.partitions))
-    wanted = blueprint_of(with_going=False) if anything_goes else full
+    specification = specification_hash(environment, snapshot.tiers, snapshot.partitions)
+    gate = Gate(environment, specification, datetime.now(UTC))
+    full = blueprint_of(frozenset())
+    deleting = {owner_of(item) for item in (*snapshot.tiers, *snapshot.partitions) if item.deleting}
+    held_back = frozenset(owner for owner in deleting if _may_not_go(owner, full, gate))
+    wanted = blueprint_of(frozenset(deleting - held_back)) if deleting - held_back else full
     return Scope(
         snapshot,
         environment,
         None if environment.deleting else wanted,
         full,
         problems,
-        specification_hash(environment, snapshot.tiers, snapshot.partitions),
+        specification,
         _claim(snapshot, environment, memory, operator.holder(environment)),
+        gate,
+        frozenset() if environment.deleting else held_back,
+    )
+
+
+def _may_not_go(owner: Owner, full: Blueprint, gate: Gate) -> bool:
+    """Return whether something of an object that is being deleted may not be deleted yet.
+
+    It goes as a whole: a file system is not half taken down, and its clients not shut out, while its data may not go.
+    """
+    if owner.kind == ComputePartition.__name__ and gate.hold("Delete", nodes_name(owner.name)) is not None:
+        return True
+    return any(
+        gate.hold("Delete", describe(item.id), holds_data=item.holds_data) is not None
+        for item in full.graph
+        if item.owner == owner and not item.retained and not item.referenced
     )
 
 
@@ -178,6 +217,7 @@ def held_scope(
         problems,
         environment.status.specification,
         _claim(snapshot, environment, memory, operator.holder(environment)),
+        Gate(environment, environment.status.specification, datetime.now(UTC)),
     )
 
 

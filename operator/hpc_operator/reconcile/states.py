@@ -152,6 +152,11 @@ def describe(resource_id: str) -> str:
     return f"{arm_id.type.rpartition('/')[2]} {'/'.join(arm_id.names)}"
 
 
+def nodes_name(partition: str) -> str:
+    """Return how plans and messages name the nodes of a partition."""
+    return f"nodes of {partition}"
+
+
 def blocking_needs(memory: Memory, graph: Graph, resource: Resource) -> list[str]:
     """Return the ids of what a resource waits for."""
     return sorted(need for need in graph.needs(resource) if not is_ready(memory, need))
