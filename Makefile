@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo demo-down test test-fast test-az test-ansible test-go-sdk lint format generate check-generated bench bench-fleet bench-emulator clean
+.PHONY: help setup demo demo-down test test-fast test-crash test-az test-ansible test-go-sdk lint format generate check-generated bench bench-fleet bench-emulator clean
 
 help: ## list these tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ test: $(STAMP) ## run all tests, those with a real API server too
 
 test-fast: $(STAMP) ## run the tests that need no API server
 	@$(BIN)/pytest -m "not cluster"
+
+test-crash: $(STAMP) ## kill the operator at every call of a life, let every call go wrong, print the figures (40 min)
+	@$(BIN)/python -m local_cluster binaries
+	@$(BIN)/python tests/crash/run.py
 
 # Clients that none of us wrote, each in an environment of its own (locked, with hashes) beside ours.
 .state/%-venv/.installed: tests/clients/%/requirements.lock

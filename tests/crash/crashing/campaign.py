@@ -19,6 +19,7 @@ from crashing.world import World
 
 LIVES = 30
 """In about so many lives every point is met: a life with fewer kills judges each more sharply, and takes as long."""
+CALLS_BETWEEN = 4
 FRUITLESS = 3
 """After so many lives in which nothing new was met, what is left is taken for not to be met."""
 
@@ -54,38 +55,41 @@ def points_of(calls: Iterable[Call], ways: Callable[[Call], tuple[str, ...]]) ->
 class Script:
     """Does to each call what has not been done to it yet, but not so much at once that nothing can be told apart.
 
+    The same call is disturbed once in a stage, because waits double with each failure, and between two disturbances lie
+    some writes of the operator and some calls that were left alone.
+
     Parameters
     ----------
     wanted
         The points that are still to be met; those that are met are taken out.
     gaps
-        By stage: how many writes of the operator lie between two disturbances at least.
+        By stage: how many writes lie between two disturbances at least.
     """
 
     wanted: dict[Point, None]
     gaps: dict[str, int]
     met: list[Point] = field(default_factory=list)
     _stage: str = ""
-    _incarnation: int = 0
-    _progress: int = 0
+    _writes: int = 0
+    _calls: int = 0
+    _names: set[str] = field(default_factory=set)
 
     def __call__(self, call: Call) -> str:
         if call.stage != self._stage:
-            self._stage, self._progress = call.stage, 10**6  # a stage begins at rest
-        if call.is_progress:
-            self._progress += 1
-        if self._progress < self.gaps.get(call.stage, 0):
+            # A stage begins at rest.
+            self._stage, self._writes, self._calls, self._names = call.stage, 10**6, 10**6, set()
+        self._writes += call.is_progress
+        self._calls += 1
+        if self._writes < self.gaps.get(call.stage, 0) or self._calls < CALLS_BETWEEN or call.name in self._names:
             return ""
-        for point in self._points(call):
-            if point in self.wanted:
+        for way in EVERYTHING:
+            if (point := Point(call.stage, call.name, way)) in self.wanted:
                 del self.wanted[point]
                 self.met.append(point)
-                self._progress = 0
-                return point.disturbance
+                self._names.add(call.name)
+                self._writes = self._calls = 0
+                return way
         return ""
-
-    def _points(self, call: Call) -> Iterable[Point]:
-        return (Point(call.stage, call.name, way) for way in EVERYTHING)
 
 
 @dataclass
@@ -160,7 +164,7 @@ class Campaign:
         return life
 
     async def run(self, points: Iterable[Point], *, lives: int = LIVES, at_most: int | None = None) -> Figures:
-        """Meet the points.
+        """Live until the points are met.
 
         Parameters
         ----------

@@ -99,9 +99,13 @@ class Stage:
     name: str
     act: Callable[[Kube], Awaitable[None]]
     remain: frozenset[tuple[str, str]]
+    tells: tuple[tuple[str, str], str, str] | None = None
+    """The object, field and value of a status that tell that it was done."""
 
     def is_over(self, objects: Objects) -> bool:
-        return objects.keys() == self.remain and all(is_at_rest(raw) for raw in objects.values())
+        if objects.keys() != self.remain or not all(is_at_rest(raw) for raw in objects.values()):
+            return False
+        return self.tells is None or objects[self.tells[0]]["status"].get(self.tells[1]) == self.tells[2]
 
 
 async def _nothing(_: Kube) -> None:
@@ -113,8 +117,8 @@ _BEGINNING = Stage(START, _nothing, frozenset())
 STAGES = (
     _BEGINNING,
     Stage("create", _create, _ALL),
-    Stage("resize", _resize, _ALL),
-    Stage("grow", _grow, _ALL),
+    Stage("resize", _resize, _ALL, (HPC, "vmSize", SIZES[1])),
+    Stage("grow", _grow, _ALL, (HOME, "capacity", "5Ti")),
     Stage("remove", _remove, _ALL - {GPU}),
     Stage("delete", _delete, frozenset()),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -15,10 +16,16 @@ from typing import Any
 ROOT = Path(__file__).parents[3]
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"  # the emulator's, when it is told of no other
 START_SECONDS = 60.0
+PR_SET_PDEATHSIG = 1
 
 
 class HarnessError(Exception):
     """The harness itself broke; the message says where."""
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends, however that comes about."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def environment() -> dict[str, str]:
@@ -48,6 +55,7 @@ async def emulator(directory: Path, speed: float) -> tuple[asyncio.subprocess.Pr
             stderr=log,
             env=environment(),
             start_new_session=True,
+            preexec_fn=end_with_parent,
         )
     deadline = time.monotonic() + START_SECONDS
     while not ready.exists():

@@ -7,7 +7,6 @@ and is answered with its process id. All of them end when this process does.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
@@ -17,7 +16,8 @@ import signal
 import sys
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from crashing.processes import end_with_parent
+
 LATE = (
     "azure.identity.aio._credentials.imds",
     "azure.identity._internal.msal_managed_identity_client",
@@ -49,7 +49,7 @@ def become_operator(environment: dict[str, str], log: str, settings: dict[str, f
 
     code = 1
     try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for stream in (1, 2):
