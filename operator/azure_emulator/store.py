@@ -204,8 +204,14 @@ class Store:
         self._note_change(key)
 
     def _note_change(self, key: str) -> None:
-        if self.changes is not None:
-            self.changes.setdefault(key, self.now())
+        if self.changes is None:
+            return
+        self.changes.setdefault(key, self.now())
+        # Bodies show parts, such as the subnets of a network: who follows changes sees the whole change with its part.
+        parent = key.rsplit("/", 2)[0]
+        while parent in self.resources and "/providers/" in parent:
+            self.changes.setdefault(parent, self.now())
+            parent = parent.rsplit("/", 2)[0]
 
     def children(self, parent_id: str, type_name: str | None = None) -> list[Resource]:
         """Resources directly below that id, oldest first; of one type if given."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hpc_operator.api.common import parse_duration
 
 PUBLIC_ARM = "https://management.azure.com"
+PUBLIC_PRICES = "https://prices.azure.com"
 
 
 class SettingsError(ValueError):
@@ -37,6 +38,10 @@ class Settings:
         How long an observation is good while nothing happens (`HPC_DRIFT_PERIOD`).
     namespaces
         Namespaces to watch; all where empty (`HPC_NAMESPACES`).
+    cluster_name
+        Name of this cluster among all that make environments in the subscription (`HPC_CLUSTER_NAME`).
+    prices_url
+        The Azure Retail Prices API; empty for no prices (`HPC_PRICES_URL`).
     lease
         Namespace and name of the Lease that decides which of several operators acts (`HPC_LEASE_NAMESPACE`,
         `HPC_LEASE_NAME`); None without `HPC_LEADER_ELECTION`.
@@ -50,6 +55,8 @@ class Settings:
     workers: int = 20
     drift_seconds: float = 600.0
     namespaces: tuple[str, ...] = ()
+    cluster_name: str = "kubernetes"
+    prices_url: str = ""
     lease: tuple[str, str] | None = None
 
     @classmethod
@@ -65,17 +72,21 @@ class Settings:
         if not subscription:
             msg = "HPC_SUBSCRIPTION_ID is not set: set it to the id of the Azure subscription for environments"
             raise SettingsError(msg)
+        arm = environ.get("HPC_ARM_ENDPOINT", PUBLIC_ARM).rstrip("/")
         try:
             host, _, port = environ.get("HPC_METRICS_ADDRESS", "0.0.0.0:8080").rpartition(":")
             return cls(
                 subscription_id=subscription,
-                arm_endpoint=environ.get("HPC_ARM_ENDPOINT", PUBLIC_ARM).rstrip("/"),
+                arm_endpoint=arm,
                 metrics_address=(host, int(port)),
                 log_format=_one_of(environ, "HPC_LOG_FORMAT", "text", ("text", "json")),
                 log_level=_one_of(environ, "HPC_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
                 workers=max(1, int(environ.get("HPC_WORKERS", "20"))),
                 drift_seconds=parse_duration(environ.get("HPC_DRIFT_PERIOD", "10m")).total_seconds(),
                 namespaces=tuple(item for item in environ.get("HPC_NAMESPACES", "").split(",") if item),
+                cluster_name=environ.get("HPC_CLUSTER_NAME", "kubernetes"),
+                # The public price list is that of the public cloud.
+                prices_url=environ.get("HPC_PRICES_URL", PUBLIC_PRICES if arm == PUBLIC_ARM else ""),
                 lease=_lease(environ),
             )
         except ValueError as error:

@@ -209,8 +209,11 @@ class AzureSubscription:
     async def last_author(self, resource_id: str, since: str) -> Author | None:
         """Return who wrote last to a resource; see `subscription.Subscription`. Never ourselves.
 
-        Events take some minutes to get into the activity log, and nothing is remembered here.
+        Parts of the resource count, such as the rules of a security group: they have ids of their own. Events take some
+        minutes to get into the activity log, and nothing is remembered here.
         """
+        group = ArmId.parse(resource_id).resource_group
+        where = f"resourceGroupName eq '{group}'" if group else f"resourceUri eq '{resource_id}'"
         ourselves, events = await asyncio.gather(
             self._client.principals(),
             self._client.read_all(
@@ -218,17 +221,25 @@ class AzureSubscription:
                 MONITOR,
                 "activity_logs",
                 "list",
-                f"eventTimestamp ge '{since}' and resourceUri eq '{resource_id}'",
-                select="caller,operationName,status,eventTimestamp",
+                f"eventTimestamp ge '{since}' and {where}",
+                select="caller,operationName,status,eventTimestamp,resourceId",
             ),
         )
-        authors = [_author(event) for event in events if event["status"]["value"] != "Failed"]
+        authors = [
+            _author(event)
+            for event in events
+            if event["status"]["value"] != "Failed" and _is_part(str(event.get("resourceId", "")), resource_id)
+        ]
         others = [author for author in authors if author.caller and author.caller.lower() not in ourselves]
         return max(others, key=lambda author: author.time, default=None)
 
     async def prices(self, location: str, sizes: Collection[str]) -> Mapping[str, Price]:
         """Return list prices by lower-case VM size; see `subscription.Subscription`."""
         return await self._prices.of(location, sizes)
+
+
+def _is_part(resource_id: str, whole: str) -> bool:
+    return f"{resource_id.lower()}/".startswith(f"{whole.lower()}/")
 
 
 def _usage(item: Mapping[str, Any]) -> Usage | None:

@@ -108,7 +108,8 @@ def _resource(
         step=_STEP,
         owner=Owner("StorageTier", tier.metadata.name),
         ownership={PURPOSE_TAG: tier.spec.purpose, MOUNT_PATH_TAG: tier.spec.mount_path},
-        retained=tier.spec.deletion_policy == "Retain",
+        # What holds no data of its own, such as a pool, stays because of what stands upon it.
+        retained=holds_data and tier.spec.deletion_policy == "Retain",
         holds_data=holds_data,
         **body,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -81,10 +81,12 @@ class KubernetesCluster:
             for namespace in namespaces or (None,):
                 await self._page(kind.info.plural, namespace, limit=1)
 
-    async def list_versions(self, namespaces: tuple[str, ...] = ()) -> dict[ObjectKey, int]:
-        """Return the resource version of every object of the three kinds, in some namespaces or in all."""
+    async def list_versions(
+        self, kinds: Iterable[type[CustomResource]], namespaces: tuple[str, ...] = ()
+    ) -> dict[ObjectKey, int]:
+        """Return the resource version of every object of some kinds, in some namespaces or in all."""
         found: dict[ObjectKey, int] = {}
-        for kind in KINDS:
+        for kind in kinds:
             for namespace in namespaces or (None,):
                 more: str | None = ""
                 while more is not None:

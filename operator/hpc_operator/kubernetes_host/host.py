@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import kopf
 from kubernetes.aio import client, config
 
-from hpc_operator.api import GROUP, KINDS, VERSION
+from hpc_operator.api import GROUP, KINDS, VERSION, CustomResource, HPCEnvironment
 from hpc_operator.kubernetes_host.cache import ObjectCache
 from hpc_operator.kubernetes_host.client import PAGE_SIZE, KubernetesCluster
 from hpc_operator.kubernetes_host.errors import UNREACHABLE, explain_kinds
@@ -25,9 +25,9 @@ SWEEP_SECONDS = 600.0
 """Between two looks at what there is: a cut watch never tells what was deleted meanwhile (kopf does not compare)."""
 SWEEP_JITTER = 0.1
 """Share by which that varies, so that several operators do not ask in step."""
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 3.0
 """How long the watch is waited for while it brings nothing; what it still owes then is read one by one."""
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.25
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 
@@ -89,15 +89,18 @@ class Host:
         async with client.ApiClient() as api:
             self.cluster = cluster = KubernetesCluster(api, self.cache, self._wake, self.leads)
             reconcile = self._make_reconcile(cluster)
-            await self._wait_for_kinds(cluster)
+            # kopf looks for our kinds only once.
+            await self._persist(lambda: cluster.require_kinds(self._namespaces))
             # kopf.operator() cancels what was started after it: all of ours starts before.
             parts = [asyncio.create_task(self._work(reconcile), name=f"worker-{n}") for n in range(self._workers)]
             parts.append(asyncio.create_task(self._follow(cluster), name="follow"))
             watch = asyncio.create_task(self._watch(stop), name="watch")
             parts.append(watch)
-            election = asyncio.create_task(self._elect(api), name="election")
+            election: list[asyncio.Task[Any]] = []
+            if self._leadership is not None:
+                election.append(asyncio.create_task(self._elect(self._leadership, api), name="election"))
             try:
-                done, _ = await asyncio.wait([*parts, election], return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait([*parts, *election], return_when=asyncio.FIRST_COMPLETED)
                 for part in done:
                     # At its end kopf cancels what is under way: that is no failure of the part.
                     if not part.cancelled():
@@ -105,40 +108,36 @@ class Host:
                 await watch
             finally:
                 await _end(parts)
-                await _end([election])
+                await _end(election)
                 if self._leadership is not None:
                     # Only now, when nothing of ours can write any more, may another process begin.
                     await self._leadership.release(api)
 
     def _wake(self, key: Key) -> None:
+        # While another process leads, the queue stays empty and the workers wait.
         if self._acts.is_set():
             self.queue.add(key)
 
-    async def _wait_for_kinds(self, cluster: KubernetesCluster) -> None:
-        """Wait for the API server and the CRDs: kopf looks for kinds only once."""
-        await self._persist(lambda: cluster.require_kinds(self._namespaces))
-
-    async def _elect(self, api: client.ApiClient) -> None:
-        if self._leadership is None:
-            await asyncio.Event().wait()
-        else:
-            await self._knows_all.wait()  # who knows nothing must not keep the Lease from who does
-            await self._leadership.run(api)
+    async def _elect(self, leadership: Leadership, api: client.ApiClient) -> None:
+        await self._knows_all.wait()  # who knows nothing must not keep the Lease from who does
+        await leadership.run(api)
 
     async def _follow(self, cluster: KubernetesCluster) -> None:
         """Learn all there is, wait until we lead, have the workers begin, and look for what the watch did not tell."""
-        await self._persist(lambda: self._catch_up(cluster))
+        await self._persist(lambda: self._catch_up(cluster, KINDS))
         self._knows_all.set()
         if self._leadership is not None:
             await self._leadership.acquired.wait()
-            # What the last leader wrote down last is what must not be missed.
-            await self._persist(lambda: self._catch_up(cluster))
+            # What the last leader wrote down last, and that is the inventory of each environment, must not be missed.
+            await self._persist(lambda: self._catch_up(cluster, (HPCEnvironment,)))
         self._acts.set()
         for key in self.cache.environments():
             self.queue.add(key)
+        if self._leadership is not None:
+            await self._persist(lambda: self._catch_up(cluster, KINDS))
         while True:
             await asyncio.sleep(SWEEP_SECONDS * (1 + SWEEP_JITTER * random.random()))  # noqa: S311 - no secret
-            await self._persist(lambda: self._catch_up(cluster))
+            await self._persist(lambda: self._catch_up(cluster, KINDS))
 
     async def _persist(self, ask: Callable[[], Awaitable[Any]]) -> None:
         """Ask the API server as often as it takes; without it or the CRDs there is nothing to do yet."""
@@ -153,10 +152,11 @@ class Host:
             else:
                 return
 
-    async def _catch_up(self, cluster: KubernetesCluster) -> None:
-        """See to it that the cache holds every object that there is, at least as it is now, and no other."""
-        known = self.cache.known()
-        listed = await cluster.list_versions(self._namespaces)
+    async def _catch_up(self, cluster: KubernetesCluster, kinds: tuple[type[CustomResource], ...]) -> None:
+        """See to it that the cache holds all objects of some kinds, as they are now or later, and no others."""
+        names = {kind.__name__ for kind in kinds}
+        known = frozenset(key for key in self.cache.known() if key[0] in names)
+        listed = await cluster.list_versions(kinds, self._namespaces)
         for environment in self.cache.keep_only(listed.keys(), known):
             self._wake(environment)
         # Usually the watch is just bringing the rest: after the start it brings everything.
@@ -176,7 +176,6 @@ class Host:
 
     async def _work(self, reconcile: Reconcile) -> None:
         failures: dict[Key, int] = {}
-        await self._acts.wait()
         while True:
             key = await self.queue.get()
             try:
@@ -230,11 +229,10 @@ class Host:
         return registry
 
 
-async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    ending = list(tasks)
-    for task in ending:
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*ending, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Endless:
@@ -245,6 +243,19 @@ class _Endless:
         while True:
             yield wait
             wait = min(wait * 2, LONGEST_RETRY_SECONDS / 4)
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Nothing, in place of what kopf copies of each object at each event for handlers that we do not use."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
 
 
 def _settings() -> kopf.OperatorSettings:
@@ -261,4 +272,5 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 15
     settings.watching.chunk_size = PAGE_SIZE
+    settings.persistence.diffbase_storage = _NoDiffBase()
     return settings

@@ -18,14 +18,17 @@ logger = logging.getLogger(__name__)
 LOOK_BACK = timedelta(hours=1)
 """How far the activity log is searched beyond one drift period: it has an event minutes after it happened."""
 
+ASK_AGAIN_SECONDS = 300.0
+"""Between two questions who it was, while the activity log does not tell."""
+
 Say = Callable[[str, str], Awaitable[None]]
 """Publishes news: a reason in one word, and a sentence."""
 
 
 async def account(
     memory: Memory, drifts: Iterable[Drift], subscription: Subscription, period: timedelta, say: Say
-) -> None:
-    """Bring the account in step with what differs now, and ask who it was for what is new.
+) -> bool:
+    """Bring the account in step with what differs now, and ask who it was; return whether something is new.
 
     Parameters
     ----------
@@ -41,17 +44,27 @@ async def account(
         Publishes what is new.
     """
     now = {drift.resource.id.lower(): drift for drift in drifts}
+    is_new = bool(now.keys() - memory.drift.keys())
     for key in memory.drift.keys() - now.keys():
         del memory.drift[key]
+        memory.asked_at.pop(key, None)
     for key, drift in now.items():
         fields = shown_fields(drift.fields)
         known = memory.drift.get(key)
         if known is None:
             entry = await _entry(drift, subscription, period)
             memory.drift[key] = entry
+            memory.asked_at[key] = memory.now()
             await say("Drift", _sentence(entry))
-        elif (known.fields, known.action) != (fields, drift.action):
+            continue
+        if not known.by and memory.now() - memory.asked_at.get(key, 0.0) >= ASK_AGAIN_SECONDS:
+            # The activity log has an event minutes after it happened; `since` stays, for approvals name it.
+            memory.asked_at[key] = memory.now()
+            known = known.model_copy(update={"by": (await _entry(drift, subscription, period)).by})
+            memory.drift[key] = known
+        if (known.fields, known.action) != (fields, drift.action):
             memory.drift[key] = known.model_copy(update={"fields": fields, "action": drift.action})
+    return is_new
 
 
 async def _entry(drift: Drift, subscription: Subscription, period: timedelta) -> DriftEntry:

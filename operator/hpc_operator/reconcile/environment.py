@@ -208,7 +208,8 @@ class Reconciler:
         tools.applier.follow_unfinished()
 
         study = await self._study(scope, memory, tools, inventory.update(scope, memory))
-        await self._account(scope, memory, study)
+        if await self._account(scope, memory, study):
+            study = await self._study(scope, memory, tools, study.going)  # a loss of data is named by its time
         if self._has_news(scope, memory, study):
             # Inventory and plan are on record before the first write: nothing that a dying pass makes is ever lost.
             await self._write_statuses(scope, memory, tools, study)
@@ -222,7 +223,7 @@ class Reconciler:
         study.removal.report()
         if memory.writes != writes:
             study = await self._study(scope, memory, tools, inventory.going(memory))
-        waiting.account(memory, study.all_changes)
+        await self._account(scope, memory, study)
         await self._write_statuses(scope, memory, tools, study)
         memory.passes += 1
         if await study.removal.release():
@@ -391,15 +392,19 @@ class Reconciler:
             judgement = planner.judge(resource)
         except UnresolvedError:
             return False
-        return is_ready(memory, key) and judgement.change is None and judgement.drift is None
+        # What was written since need not be in a survey yet; if it is not, the survey shows what was wanted before.
+        entry = memory.inventory.get(key)
+        was_applied = entry is not None and entry.applied == fingerprint(judgement.owned)
+        is_as_written = was_applied or resource.observed_only
+        return is_ready(memory, key) and judgement.change is None and judgement.drift is None and is_as_written
 
     def _nodes_are_as_wanted(self, scope: Scope, memory: Memory, tools: Tools, nodes: list[Node]) -> bool:
-        if scope.wanted is None or memory.failed_nodes:
+        if scope.wanted is None or memory.failed_nodes or _now() < memory.busy_until:
             return False
         known = {node_set.owner.name for node_set in scope.wanted.node_sets}
         return all(node.partition in known for node in nodes) and not any(
             tools.planner.nodes(node_set, tools.nodes.nodes(node_set.owner.name))
-            or tools.nodes.have_other_tags(node_set)
+            or any(True for _ in tools.nodes.retags(node_set))
             for node_set in scope.wanted.node_sets
         )
 
@@ -434,27 +439,32 @@ class Reconciler:
             change = planner.nodes(node_set, tools.nodes.nodes(node_set.owner.name))
             if change is not None:
                 node_changes[node_set.owner.name] = change
-            if tools.nodes.have_other_tags(node_set):
-                tag_changes[node_set.owner.name] = planner.node_tags(node_set)
+            retags = list(tools.nodes.retags(node_set))
+            is_edit = any(change.id == node_set.scale_set_id for change in changes)
+            tag_change, tag_drifts = planner.node_tags(node_set, retags, is_edit=is_edit)
+            drifts += tag_drifts
+            if tag_change is not None:
+                tag_changes[node_set.owner.name] = tag_change
         removal = Removal(self._azure, self._cluster, scope, memory, planner, tools.nodes, tools.applier)
         removals = removal.plan(going)
         return Study(planner, changes, node_changes, tag_changes, drifts, frozenset(unknown), going, removal, removals)
 
     # What is done
 
-    async def _account(self, scope: Scope, memory: Memory, study: Study) -> None:
-        """Bring the accounts of drift and waits in step, and say what is new."""
+    async def _account(self, scope: Scope, memory: Memory, study: Study) -> bool:
+        """Bring the accounts of drift and waits in step, and say what is new; return whether there is new drift."""
 
         async def say(reason: str, message: str) -> None:
             logger.warning("%s: %s", scope.snapshot.key.tag, message)
             await self._cluster.emit(scope.environment, "Warning", reason, message)
 
         period = timedelta(seconds=self._drift_seconds)
-        await drift.account(memory, study.drifts, self._subscription, period, say)
+        is_new = await drift.account(memory, study.drifts, self._subscription, period, say)
         waiting.account(memory, study.all_changes)
         wanted = frozenset(scope.environment.spec.tags)
         # One that was taken out of the specification is remembered until nothing carries it any more.
         memory.tags = memory.tags | wanted if study.all_changes or memory.operations else wanted
+        return is_new
 
     def _has_news(self, scope: Scope, memory: Memory, study: Study) -> bool:
         """Return whether something is about to happen that status does not tell yet."""

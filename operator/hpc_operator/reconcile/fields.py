@@ -83,11 +83,9 @@ def _same_list(owned: Sequence[Json], actual: Sequence[Json], path: Path, skip: 
     if key is not None and (not actual or _key_of(actual) == key):
         # The key has matched already, without regard to case as ARM compares names.
         there, wanted = _by(key, actual), _by(key, owned)
-        if any(_is_ours(name) for name in there.keys() - wanted.keys()):
+        if wanted.keys() - there.keys() or any(_is_ours(name) for name in there.keys() - wanted.keys()):
             return False
-        pairs = [
-            ({**item, key: there.get(name, {}).get(key)}, there.get(name, ABSENT)) for name, item in wanted.items()
-        ]
+        pairs = [({**item, key: there[name][key]}, there[name]) for name, item in wanted.items()]
     elif len(owned) != len(actual):
         return False
     elif all(isinstance(item, str | int | float) for item in [*owned, *actual]):
@@ -122,11 +120,18 @@ def _same_scalar(owned: Json, actual: Json, path: Path) -> bool:
         if path == ("location",):
             # Azure takes and returns both `westeurope` and `West Europe`.
             return owned.replace(" ", "").lower() == actual.replace(" ", "").lower()
+        if path == ("identity", "type"):
+            # One may have others beside: policies add a system-assigned identity for agents.
+            return _words(owned) <= _words(actual)
         if owned.startswith("/subscriptions/"):
             return owned.lower() == actual.lower()
     if isinstance(owned, bool) or isinstance(actual, bool):
         return owned is actual
     return bool(owned == actual)
+
+
+def _words(text: str) -> set[str]:
+    return {word.strip().lower() for word in text.split(",")}
 
 
 def update_body(

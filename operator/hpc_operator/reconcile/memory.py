@@ -88,8 +88,9 @@ class Memory:
 
     `rolling` has the generation that a partition's nodes are being replaced by, and `answered` the resources that
     Azure's answer to the last write showed. What is `doubtful` is looked at anew by the next pass, and what was
-    observed is taken for true until then. What is `rumoured` was seen in a survey, which may be late: nothing is done about it
-    before a look at the resource itself. What is `foreign` has the name of one of ours and belongs to somebody else.
+    observed is taken for true until then. What is `rumoured` was seen in a survey, which may be late: nothing is done
+    about it before a look at the resource itself. What is `foreign` has the name of one of ours and belongs to somebody
+    else.
     """
 
     first_seen: float = 0.0
@@ -101,6 +102,7 @@ class Memory:
     rumoured: set[str] = field(default_factory=set)
     machines_rumoured: bool = False
     drift: dict[str, DriftEntry] = field(default_factory=dict)
+    asked_at: dict[str, float] = field(default_factory=dict)
     inspection: Inspection | None = None
     inspected: str = ""
     passed: str = ""

@@ -11,10 +11,10 @@ from typing import Any
 
 from hpc_operator.arm import Azure, AzureError
 from hpc_operator.blueprint.names import GENERATION_TAG
-from hpc_operator.graph import Json, NodeSet, UnresolvedError, resolve
+from hpc_operator.graph import NodeSet, UnresolvedError, resolve
 from hpc_operator.reconcile.fields import differences, overlay, update_body
 from hpc_operator.reconcile.memory import Memory
-from hpc_operator.reconcile.plan import Action, Change, fingerprint
+from hpc_operator.reconcile.plan import Action, Change, Retag, fingerprint
 from hpc_operator.reconcile.rollout import Node, NodeState, nodes_of, plan_nodes
 from hpc_operator.reconcile.states import is_ready, nodes_name
 
@@ -169,12 +169,8 @@ class NodeApplier:
         self._poll_after(started.retry_after)
         return None
 
-    def have_other_tags(self, node_set: NodeSet) -> bool:
-        """Return whether tags of running nodes are not as wanted."""
-        return any(True for _ in self._to_retag(node_set))
-
-    def _to_retag(self, node_set: NodeSet) -> Iterator[tuple[Mapping[str, Any], Json]]:
-        """Yield the machines whose tags have to change, with the body of the request."""
+    def retags(self, node_set: NodeSet) -> Iterator[Retag]:
+        """Yield the running nodes of the present generation whose tags are not as wanted."""
         wanted = {"tags": resolve(node_set.body["tags"], self._memory.observed)}
         current = {node.id for node in self.nodes(node_set.owner.name) if node.state is NodeState.READY}
         info = self._azure.type_info(node_set.node_type)
@@ -182,22 +178,22 @@ class NodeApplier:
             if machine["id"] not in current or machine["tags"].get(GENERATION_TAG) != node_set.generation:
                 continue
             if changes := differences(wanted, machine, info):
-                yield machine, update_body(wanted, machine, changes, info)
+                yield Retag(machine["id"], tuple(changes), update_body(wanted, machine, changes, info))
 
     async def _retag(self, node_set: NodeSet) -> None:
         """Bring the tags of running nodes in step; all else of a node is its generation's."""
         key = f"tags of {failure_key(node_set.owner.name)}"
         tried = fingerprint(node_set.body["tags"])
-        for machine, body in list(self._to_retag(node_set)):
+        for retag in list(self.retags(node_set)):
             if not self._memory.may_try(key, self._now(), tried):
                 return
             try:
                 self._memory.keep_awake()
-                await self._azure.patch(machine["id"], body)
+                await self._azure.patch(retag.id, retag.body)
             except AzureError as error:
                 self._memory.fail(key, error, self._now(), tried)
                 return
-            self._show(machine["id"], body)
+            self._show(retag.id, retag.body)
         self._memory.failures.pop(key, None)
 
     def _show(self, resource_id: str, change: Mapping[str, Any]) -> None:

@@ -96,6 +96,15 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class Retag:
+    """One node whose tags differ: its id, in what, and the body of the request that brings them in step."""
+
+    id: str
+    changes: tuple[FieldChange, ...]
+    body: Json
+
+
+@dataclass(frozen=True)
 class Judgement:
     """How one resource stands: what has to be done, what somebody else did, and the resolved body that we own."""
 
@@ -189,7 +198,11 @@ class Planner:
         action = self._drift_action(resource)
         if resource.holds_data:
             why = "It was deleted in Azure and its data with it; an empty one would not bring that back."
-            change = self._may(self._change(Action.CREATE, resource, why), lost_data=True)
+            change = self._change(Action.CREATE, resource, why)
+            # An approval is good for one loss: the name tells which.
+            loss = self._memory.drift.get(resource.id.lower())
+            change = replace(change, name=f"{change.name} lost {loss.since}") if loss is not None else change
+            change = self._may(change, lost_data=True)
             if change.waits_for:
                 change = replace(change, action=Action.BLOCKED, reason="DataLost")
             return Judgement(change, Drift(resource, (), "Blocked"), owned)
@@ -360,19 +373,43 @@ class Planner:
         wait = self._hold(change, scaling=action is not Action.ROLL, begun=begun)
         return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
 
-    def node_tags(self, node_set: NodeSet) -> Change:
-        """Return the change that brings the tags of a partition's nodes in step."""
+    def node_tags(
+        self, node_set: NodeSet, retags: Sequence[Retag], *, is_edit: bool
+    ) -> tuple[Change | None, list[Drift]]:
+        """Return the change that brings the tags of a partition's nodes in step, and what somebody else changed.
+
+        Parameters
+        ----------
+        node_set
+            What is wanted.
+        retags
+            The nodes whose tags differ.
+        is_edit
+            Whether the scale set, which has the same tags, is going to be changed, too.
+        """
+        if not retags:
+            return None, []
+        action: DriftAction = self._policy.drift.compute or self._policy.drift.default
+        drifts: list[Drift] = []
+        if not is_edit and action != "Ignore":
+            drifts = [
+                Drift(Resource(id=retag.id, step=Step.COMPUTE, owner=node_set.owner), retag.changes, action)
+                for retag in retags
+            ]
+        if not is_edit and action != "Correct":
+            return None, drifts
         name = f"tags of {nodes_name(node_set.owner.name)}"
         change = Change(
             Action.UPDATE,
             node_set.scale_set_id,
             name,
             node_set.owner,
-            "The specification says otherwise.",
-            touches="tags",
+            "The specification says otherwise." if is_edit else "Somebody changed them in Azure.",
+            retags[0].changes,
+            f"{len(retags)} nodes",
         )
         wait = self._hold(change)
-        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
+        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change, drifts
 
     def leaving(self, partition: str, nodes: Sequence[Node]) -> Change:
         """Return the change that removes the nodes of a partition that goes."""

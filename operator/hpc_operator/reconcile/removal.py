@@ -20,7 +20,7 @@ from hpc_operator.reconcile.plan import Change, Planner
 from hpc_operator.reconcile.ports import FINALIZER, Cluster
 from hpc_operator.reconcile.retention import stands_upon
 from hpc_operator.reconcile.rollout import Node, NodeState
-from hpc_operator.reconcile.scope import Scope, owner_of
+from hpc_operator.reconcile.scope import Scope, losses, owner_of
 from hpc_operator.reconcile.states import State, describe, nodes_name
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ class Removal:
             leaving.setdefault(node.partition, []).append(node)
         changes = [self._planner.leaving(partition, nodes) for partition, nodes in sorted(leaving.items())]
         in_use = {node.scale_set_id for node in self._nodes.nodes()}
-        held_back = [item for item in self._memory.inventory.values() if self._is_held_back(item)]
+        lost = {item.id.lower() for owner in self._scope.held_back for item in losses(owner, self._scope.full)}
+        held_back = [item for key, item in self._memory.inventory.items() if key in lost]
         for item in sorted([*going, *held_back], key=lambda item: (-item.order, item.id)):
             resource = self._scope.full.graph.get(item.id)
             is_earlier = self._is_of_an_earlier_generation(item)
@@ -83,9 +84,6 @@ class Removal:
         held_back = {owner.name for owner in self._scope.held_back if owner.kind == ComputePartition.__name__}
         staying = (self._scope.wanted_partitions | self._scope.held_partitions) - held_back
         return [node for node in self._nodes.nodes() if node.partition not in staying]
-
-    def _is_held_back(self, item: ManagedResource) -> bool:
-        return Owner.parse(item.owner) in self._scope.held_back and not item.retained
 
     def _as_a_whole(self, changes: Sequence[Change]) -> list[Change]:
         """Return the changes, where what may go waits for the rest of its object."""

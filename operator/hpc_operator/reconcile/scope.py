@@ -184,10 +184,14 @@ def _may_not_go(owner: Owner, full: Blueprint, gate: Gate) -> bool:
     if owner.kind == ComputePartition.__name__ and gate.hold("Delete", nodes_name(owner.name)) is not None:
         return True
     return any(
-        gate.hold("Delete", describe(item.id), holds_data=item.holds_data) is not None
-        for item in full.graph
-        if item.owner == owner and not item.retained and not item.referenced
+        gate.hold("Delete", describe(item.id), holds_data=item.holds_data) is not None for item in losses(owner, full)
     )
+
+
+def losses(owner: Owner, full: Blueprint) -> list[Resource]:
+    """Return the resources that go when an object goes: all of its own but retained data and what that stands upon."""
+    kept = full.graph.closure(item.id for item in full.graph if item.retained)
+    return [item for item in full.graph if item.owner == owner and not item.referenced and item.id.lower() not in kept]
 
 
 def held_scope(

@@ -415,14 +415,16 @@ async def test_refused_writes_have_no_author(arm, client):
 
     def event(caller, status, second):
         return {"caller": caller, "status": {"value": status}, "eventTimestamp": f"2026-03-01T00:00:0{second}Z",
-                "operationName": {"value": "Microsoft.Network/networkSecurityGroups/write"}}  # fmt: skip
+                "operationName": {"value": "Microsoft.Network/networkSecurityGroups/write"},
+                "resourceId": f"{NSG}/securityRules/one" if second == 1 else NSG}  # fmt: skip
 
     arm.on("GET", events, 200, {"value": [
         event("ada@example.com", "Succeeded", 1), event("bob@example.com", "Failed", 2), event("", "Succeeded", 3),
+        event("eve@example.com", "Succeeded", 4) | {"resourceId": f"{NSG}-2"},
     ]})  # fmt: skip
     author = await AzureSubscription(client).last_author(NSG, "2026-02-01T00:00:00Z")
     assert (author.caller, author.time) == ("ada@example.com", "2026-03-01T00:00:01Z")
-    assert "resourceUri" in arm.requests[0][1]
+    assert "resourceGroupName" in arm.requests[0][1], "rules of a security group have events of their own"
 
 
 # --- what is remembered
