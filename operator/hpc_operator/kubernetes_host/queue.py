@@ -19,7 +19,9 @@ class KeyQueue:
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._due)
+        """How many keys are due."""
+        now = self._now()
+        return sum(due <= now for due in self._due.values())
 
     def add(self, key: Key, after: float = 0.0) -> None:
         """Have a key given out.

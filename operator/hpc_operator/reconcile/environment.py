@@ -171,7 +171,7 @@ class Reconciler:
         await self._resolve_images(snapshot, environment, memory, problems)
         self._add_adoption_problems(snapshot, environment, memory, problems)
         scope = scope_of(snapshot, environment, problems, memory, self._operator)
-        tools = await self._tools(scope, memory)
+        tools = self._tools(scope, memory)
         await self._look(scope, memory, tools)
         study = await self._study(scope, memory, tools, inventory.update(scope, memory))
         refused = [
@@ -199,7 +199,7 @@ class Reconciler:
             return await self._pass_with_problem(snapshot, environment, memory, problems)
         await self._add_finalizers(snapshot, problems)
         scope = scope_of(snapshot, environment, problems, memory, self._operator)
-        tools = await self._tools(scope, memory)
+        tools = self._tools(scope, memory)
         for handle in memory.take_handles():
             tools.applier.follow(handle, retry_after=0.0)  # nobody has asked since the process before this one ended
         self._digest_outcomes(scope, memory, tools.planner)
@@ -240,7 +240,7 @@ class Reconciler:
         staying = [item for item in (environment, *snapshot.tiers, *snapshot.partitions) if not item.deleting]
         held = {owner_of(item): problems[owner_of(environment)] for item in staying} | problems
         scope = held_scope(snapshot, environment, held, memory, self._operator)
-        tools = await self._tools(scope, memory)
+        tools = self._tools(scope, memory)
         for handle in memory.take_handles():
             tools.applier.follow(handle, retry_after=0.0)
         self._digest_outcomes(scope, memory, tools.planner)
@@ -293,9 +293,8 @@ class Reconciler:
                         continue
                 memory.image_versions[name] = (image, version)
 
-    async def _tools(self, scope: Scope, memory: Memory) -> Tools:
-        offer = await self._prospects.offer(scope)
-        planner = Planner(memory, self._azure.type_info, scope.claim, scope.gate, scope.environment.spec.policy, offer)
+    def _tools(self, scope: Scope, memory: Memory) -> Tools:
+        planner = Planner(memory, self._azure.type_info, scope.claim, scope.gate, scope.environment.spec.policy)
         applier = Applier(self._azure, memory, planner, lambda: self._cluster.wake(scope.snapshot.key))
         nodes = NodeApplier(self._azure, memory, self._may_go, scope.snapshot.key.tag)
         return Tools(planner, applier, nodes)
@@ -411,6 +410,7 @@ class Reconciler:
     async def _study(self, scope: Scope, memory: Memory, tools: Tools, going: list[ManagedResource]) -> Study:
         """Compute what has to be done; `going` is what has to go."""
         planner = tools.planner
+        planner.offer = await self._prospects.offer(scope, tools.nodes.nodes())
         planner.blocks = await self._prospects.blocks(scope, memory, tools.nodes.nodes())
         changes: list[Change] = []
         drifts: list[Drift] = []

@@ -134,6 +134,26 @@ def _words(text: str) -> set[str]:
     return {word.strip().lower() for word in text.split(",")}
 
 
+def itemized(change: FieldChange) -> Iterator[FieldChange]:
+    """Yield a change of a list as those of its items, where something tells them apart, else the change itself."""
+    before, after = change.before, change.after
+    key = _key_of(after) if isinstance(after, list | tuple) and isinstance(before, list) else None
+    if key is None or not before or _key_of(before) != key:
+        yield change
+        return
+    there, wanted = _by(key, before), _by(key, after)
+    for name in sorted(there.keys() | wanted.keys()):
+        path = (*change.path[:-1], f"{change.path[-1]}[{name}]")
+        if name not in wanted:
+            if _is_ours(name):
+                yield FieldChange(path, there[name], None)
+        elif name not in there:
+            yield FieldChange(path, None, wanted[name])
+        else:
+            same_name = {**wanted[name], key: there[name][key]}
+            yield from _differences(same_name, there[name], path, frozenset())
+
+
 def update_body(
     owned: Mapping[str, Any], actual: Mapping[str, Any], changes: Sequence[FieldChange], info: TypeInfo
 ) -> Json:

@@ -29,6 +29,11 @@ def failure_key(partition: str) -> str:
     return nodes_name(partition)
 
 
+def _is_up(node: Node, node_set: NodeSet) -> bool:
+    """Return whether a node is one of those that are wanted now; one that is going to be replaced proves nothing."""
+    return node.state is NodeState.READY and node.generation == node_set.generation
+
+
 class NodeApplier:
     """Brings the nodes of one environment to what its node sets want, as far as one pass can.
 
@@ -224,7 +229,7 @@ class NodeApplier:
             except AzureError as error:
                 reason = error
             self._memory.fail(key, reason, self._now(), tried)
-        elif not failed and sum(node.state is NodeState.READY for node in nodes) >= node_set.count:
+        elif not failed and sum(_is_up(node, node_set) for node in nodes) >= node_set.count:
             self._memory.failures.pop(key, None)
 
     def _poll_after(self, retry_after: float | None) -> None:

@@ -6,6 +6,7 @@ A change is judged in one place, `Planner.judge`: what status.plan shows is what
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ from hpc_operator.api.policy import DriftAction, Policy
 from hpc_operator.arm import FAILED_STATES, TypeInfo, provisioning_state
 from hpc_operator.graph import Graph, Json, NodeSet, Owner, Resource, Step, UnresolvedError, resolve
 from hpc_operator.policy import Gate, Hold, StartingAction
-from hpc_operator.reconcile.fields import FieldChange, differences, replaces, shrinks
+from hpc_operator.reconcile.fields import FieldChange, differences, itemized, replaces, shrinks
 from hpc_operator.reconcile.memory import REPLACING, Memory
 from hpc_operator.reconcile.rollout import Node, NodeState
 from hpc_operator.reconcile.states import Claim, describe, nodes_name
@@ -136,8 +137,6 @@ class Planner:
         What may start now.
     policy
         What the environment says of drift.
-    offer
-        VM sizes and prices, as far as they are known.
     """
 
     def __init__(
@@ -147,7 +146,6 @@ class Planner:
         claim: Claim,
         gate: Gate,
         policy: Policy,
-        offer: Offer,
     ) -> None:
         self.blocks: Mapping[str, Block] = {}
         """Findings of the preflight by lower-case ARM id."""
@@ -156,7 +154,8 @@ class Planner:
         self._claim = claim
         self._gate = gate
         self._policy = policy
-        self._offer = offer
+        self.offer = Offer()
+        """VM sizes and prices, as far as they are known."""
 
     # One resource
 
@@ -172,7 +171,7 @@ class Planner:
         owned = resolve(resource.body, self._memory.observed)
         if actual is None:
             return self._missing(resource, owned)
-        if refusal := self._claim.refusal(resource, actual):
+        if refusal := self._claim.refusal(resource, actual, was_ours=bool(self._applied(resource))):
             blocked = self._change(Action.BLOCKED, resource, refusal, reason="AlreadyExists")
             return Judgement(blocked, None, owned)
         info = self._type_info(resource.type)
@@ -228,7 +227,8 @@ class Planner:
         if drifted and action != "Correct":
             return Judgement(None, drift, owned)
         if smaller := shrinks(owned, actual, info):
-            why = f"{smaller[0].path[-1]} would become smaller and data would be lost: write at least what Azure shows."
+            least = as_text(smaller[0].before)
+            why = f"It has {least} in Azure ({smaller[0].path[-1]}) and cannot become smaller: write {least} or more."
             blocked = self._change(Action.BLOCKED, resource, why, smaller, reason="WouldShrink")
             return Judgement(blocked, replace(drift, action="Blocked") if drift else None, owned)
         if resource.observed_only:
@@ -343,7 +343,7 @@ class Planner:
         if outdated:
             action, why = Action.ROLL, "A node of another kind is another virtual machine."
             going, coming = outdated, max(0, difference)
-            touches = f"{len(outdated)} nodes, one after the other within rollout; each is drained before it goes"
+            touches = f"{len(outdated)} nodes, within rollout; jobs that run on them are not waited for yet"
         elif difference > 0:
             action, why, going, coming = Action.CREATE, f"{node_set.count} nodes are wanted.", [], difference
             touches = f"{difference} nodes"
@@ -432,7 +432,7 @@ class Planner:
 
     def price_of(self, vm_size: str, priority: str = "Regular") -> float | None:
         """Return the list price of a virtual machine per hour, None where it is not known."""
-        price = self._offer.prices.get(vm_size.lower())
+        price = self.offer.prices.get(vm_size.lower())
         if price is None:
             return None
         return price.spot if priority == "Spot" else price.regular
@@ -440,10 +440,10 @@ class Planner:
     @property
     def currency(self) -> str:
         """The currency of all prices; empty where none is known."""
-        return next((price.currency for price in self._offer.prices.values()), "")
+        return next((price.currency for price in self.offer.prices.values()), "")
 
     def _count(self, cores: Counter[str], vm_size: str, nodes: int) -> None:
-        if (size := self._offer.sizes.get(vm_size.lower())) is not None and nodes:
+        if (size := self.offer.sizes.get(vm_size.lower())) is not None and nodes:
             cores[size.family] += nodes * size.vcpus
 
 
@@ -545,14 +545,21 @@ def _planned(change: Change, currency: str) -> PlannedChange:
 def shown_fields(changes: Sequence[FieldChange]) -> tuple[FieldDifference, ...]:
     """Return field changes as status shows them."""
     return tuple(
-        FieldDifference(path=".".join(change.path)[:512], before=_text(change.before), after=_text(change.after))
-        for change in changes[:FIELDS_SHOWN]
+        FieldDifference(path=".".join(change.path)[:512], before=as_text(change.before), after=as_text(change.after))
+        for change in itertools.islice(itertools.chain.from_iterable(map(itemized, changes)), FIELDS_SHOWN)
     )
 
 
-def _text(value: Json) -> str:
+_GIBIBYTE = 2**30
+
+
+def as_text(value: Json) -> str:
+    """Return a value as people read it: sizes in bytes as Kubernetes writes them, long texts by their hashes."""
     if value is None:
         return ""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= _GIBIBYTE and value % _GIBIBYTE == 0:
+        gibibytes = value // _GIBIBYTE
+        return f"{gibibytes // 1024}Ti" if gibibytes % 1024 == 0 else f"{gibibytes}Gi"
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
     if len(text) <= TEXT_SHOWN:
         return text

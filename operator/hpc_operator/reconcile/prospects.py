@@ -38,10 +38,11 @@ class Prospects:
         self._subscription = subscription
         self._period = period
 
-    async def offer(self, scope: Scope) -> Offer:
+    async def offer(self, scope: Scope, nodes: Iterable[Node]) -> Offer:
         """Return the VM sizes and prices of the environment's region, as far as they can be had."""
         location = scope.environment.spec.location
         names = {size for item in scope.full.graph if isinstance(size := vm_size_of(item.body), str)}
+        names |= {node.vm_size for node in nodes if node.vm_size}
         names |= {size for partition in scope.snapshot.partitions for size in partition.spec.vm_sizes}
         try:
             sizes = await self._subscription.vm_sizes(location)

@@ -95,10 +95,19 @@ class Claim:
     chosen_group: bool
     group_claim: Callable[[str], str]
 
-    def refusal(self, resource: Resource, actual: Mapping[str, Any]) -> str:
+    def refusal(self, resource: Resource, actual: Mapping[str, Any], *, was_ours: bool = False) -> str:
         """Return why a resource of a name of ours is not ours, in a sentence that says what to do; empty where it is.
 
         A type without tags belongs to whoever owns its parent.
+
+        Parameters
+        ----------
+        resource
+            What is wanted.
+        actual
+            What Azure shows.
+        was_ours
+            Whether we wrote to it before.
         """
         if ENVIRONMENT_TAG not in (resource.body.get("tags") or {}):
             return ""
@@ -113,10 +122,15 @@ class Claim:
             return ""
         if not environment:
             is_ours = resource.adopted or (self.chosen_group and CLAIM_TAG in resource.body["tags"])
-            return "" if is_ours else self._made()
+            return "" if is_ours else self._made(was_ours=was_ours)
         return self._taken(resource, environment)
 
-    def _made(self) -> str:
+    def _made(self, *, was_ours: bool) -> str:
+        if was_ours:
+            return (
+                f"Somebody took its tag {ENVIRONMENT_TAG} away, so that it may be somebody else's now: give it the tag "
+                f"{ENVIRONMENT_TAG}={self.environment} again to have it looked after."
+            )
         return (
             "There is one of this name already and it was not made by this operator: delete it, or give it the tag "
             f"{ENVIRONMENT_TAG}={self.environment} to have it taken over."

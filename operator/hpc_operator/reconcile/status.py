@@ -19,13 +19,14 @@ from hpc_operator.api.plan import Plan
 from hpc_operator.arm import AzureError, ErrorClass
 from hpc_operator.blueprint import Blueprint, MountPoint
 from hpc_operator.blueprint.validation import Problem
-from hpc_operator.graph import NodeSet, Owner, Resource, Step, UnresolvedError, resolve
+from hpc_operator.graph import Graph, NodeSet, Owner, Resource, Step, UnresolvedError, resolve
 from hpc_operator.preflight import Check, Finding
+from hpc_operator.reconcile import states
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.nodes import failure_key
 from hpc_operator.reconcile.plan import Action, Change, vm_size_of
 from hpc_operator.reconcile.rollout import Node, NodeState
-from hpc_operator.reconcile.states import State, describe, is_settled, state_of
+from hpc_operator.reconcile.states import State, blocking_needs, describe, is_settled, state_of
 
 Status = Mapping[str, Any]
 
@@ -62,6 +63,14 @@ class Facts:
     serving: frozenset[str] = frozenset()
     """Partitions that were Ready before."""
 
+    def is_next(self, key: str) -> bool:
+        """Return whether a resource is going to be changed without anybody having to do something."""
+        return key in self._next
+
+    @cached_property
+    def _next(self) -> frozenset[str]:
+        return frozenset(change.key for change in self.changes if change.may_start)
+
     def held(self, key: str) -> Change | None:
         """Return the change of a resource, or of the nodes in that scale set, that is blocked or waits."""
         return self._held.get(key)
@@ -97,6 +106,7 @@ class Verdict:
 def environment_status(facts: Facts, before: Status) -> Status:
     """Return the status of the environment."""
     environment, memory = facts.environment, facts.memory
+    owner = Owner(HPCEnvironment.__name__, environment.metadata.name)
     conditions: list[dict[str, Any]] = []
     step = "-"
     if facts.wanted is None:
@@ -118,7 +128,12 @@ def environment_status(facts: Facts, before: Status) -> Status:
             if step == "-" and (not verdict.ready or verdict.moving):
                 step = name.value
             _add_up(ready, verdict)
-        conditions += _preflight(facts, Owner(HPCEnvironment.__name__, environment.metadata.name), environment, before)
+        for change in facts.changes:
+            if change.action is Action.DELETE and change.may_start and change.owner == owner:
+                _add_up(
+                    ready, Verdict(reason="Progressing", moving=f"{change.name} goes", message=f"{change.name} goes")
+                )
+        conditions += _preflight(facts, owner, environment, before)
     conditions = [*_summary(ready, environment, before), *conditions]
     login_nodes = facts.wanted.login_nodes if facts.wanted is not None else ()
     lists = {
@@ -202,7 +217,7 @@ def tier_status(facts: Facts, tier: StorageTier, before: Status) -> Status:
     verdict = Verdict(message="The file system is ready to be mounted")
     for resource in facts.wanted.graph:
         if resource.owner == owner:
-            _add_up(verdict, _resource_verdict(facts, resource))
+            _add_up(verdict, _resource_verdict(facts, facts.wanted.graph, resource))
     result = {**before, **_base(tier, verdict, before)}
     result["conditions"] += _preflight(facts, owner, tier, before)
     mount = facts.wanted.mounts.get(tier.metadata.name)
@@ -295,7 +310,7 @@ def _step_verdict(facts: Facts, wanted: Blueprint, step: Step) -> Verdict:
         return verdict
     for resource in wanted.graph:
         if resource.step is step:
-            _add_up(verdict, _resource_verdict(facts, resource))
+            _add_up(verdict, _resource_verdict(facts, wanted.graph, resource))
     if step is Step.STORAGE:
         _add_problems(verdict, facts, StorageTier)
     return verdict
@@ -308,7 +323,7 @@ def _add_problems(verdict: Verdict, facts: Facts, kind: type[CustomResource]) ->
             _add_up(verdict, Verdict(False, problem.reason, f"{owner}: {problem.message}", stuck=problem.message))
 
 
-def _resource_verdict(facts: Facts, resource: Resource) -> Verdict:
+def _resource_verdict(facts: Facts, graph: Graph, resource: Resource) -> Verdict:
     memory, key = facts.memory, resource.id.lower()
     failure = memory.failures.get(key)
     state = state_of(memory, key)
@@ -328,10 +343,21 @@ def _resource_verdict(facts: Facts, resource: Resource) -> Verdict:
     elif state is State.FAILED:
         next_step = "Have its owner repair it" if resource.referenced else "It is put again by itself"
         verdict = Verdict(verdict.ready, "Failed", f"{name} is in state Failed. {next_step}.", moving=name)
+    elif state is State.PENDING and (needs := blocking_needs(memory, graph, resource)):
+        verdict.reason = "Progressing"
+        verdict.moving = verdict.message = f"{name} waits for {_latest(graph, needs)}"
     elif state is not State.READY:
         verdict.reason = "Progressing"
         verdict.moving = verdict.message = f"{name} is {_DOING[state]}"
+    elif facts.is_next(key):
+        verdict.reason = "Progressing"
+        verdict.moving = verdict.message = f"{name} is about to be changed"
     return verdict
+
+
+def _latest(graph: Graph, needs: Iterable[str]) -> str:
+    """Return the name of that need which is made last."""
+    return describe(graph[max(needs, key=lambda need: (graph.depth[need], need))].id)
 
 
 _DOING = {
@@ -349,7 +375,7 @@ def _partition_verdict(facts: Facts, wanted: Blueprint, node_set: NodeSet, nodes
     verdict = Verdict(message="All nodes are ready")
     for resource in wanted.graph:
         if resource.owner == node_set.owner:
-            _add_up(verdict, _resource_verdict(facts, resource))
+            _add_up(verdict, _resource_verdict(facts, wanted.graph, resource))
     # Nodes of the generation before serve on while what the new one needs is being made.
     serving = enough and (ready > 0 or verdict.ready)
     if partition in facts.serving and ready > 0:
@@ -361,7 +387,9 @@ def _partition_verdict(facts: Facts, wanted: Blueprint, node_set: NodeSet, nodes
         verdict.moving = verdict.message = f"Nodes of partition {partition} are being replaced by {node_set.vm_size}"
     elif not verdict.moving and (not enough or len(nodes) != node_set.count or ready != len(nodes)):
         verdict.reason = "Scaling"
-        verdict.moving = verdict.message = f"Nodes of partition {partition} are coming up or going down"
+        missing = [need for need in node_set.needs if need in wanted.graph and not states.is_ready(facts.memory, need)]
+        doing = f"wait for {_latest(wanted.graph, missing)}" if missing else "are coming up or going down"
+        verdict.moving = verdict.message = f"Nodes of partition {partition} {doing}"
     failure = facts.memory.failures.get(failure_key(partition))
     held = facts.held(node_set.scale_set_id.lower())
     if held is not None and held.action is Action.BLOCKED:
@@ -392,7 +420,9 @@ def _add_up(total: Verdict, part: Verdict) -> None:
     """Add a part's verdict: what is stuck is said first, then what is not ready, then what moves."""
     weight = (bool(part.stuck), not part.ready, bool(part.moving))
     if weight > (bool(total.stuck), not total.ready, bool(total.moving)):
+        # Reason and messages are always those of one part.
         total.reason, total.message = part.reason, part.message
+        total.stuck, total.moving = part.stuck or total.stuck, part.moving or total.moving
     total.ready = total.ready and part.ready
     total.stuck = total.stuck or part.stuck
     total.moving = total.moving or part.moving

@@ -325,7 +325,6 @@ async def test_every_status_write_of_a_life_tells_something_new_and_no_condition
     assert complaints(recorded.writes, recorded.listening.facts, recorded.acts) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the write that records the plan observes the new generation and says Ready")
 async def test_an_edit_is_not_said_to_be_done_before_it_has_begun(recorded):
     cluster = recorded.world.cluster
 

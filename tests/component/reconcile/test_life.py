@@ -49,8 +49,10 @@ async def test_an_environment_becomes_ready_and_then_nothing_happens(world):
     assert status["step"] == "-"
     assert "operations" not in status
     assert {item["type"]: item["status"] for item in status["conditions"]} == dict.fromkeys(
-        ("Ready", "PreflightPassed", "InfrastructureReady", "BaseServicesReady", "StorageReady", "ComputeReady")
-        + ("EntryPointReady",),
+        (
+            *("Ready", "PreflightPassed", "InfrastructureReady", "BaseServicesReady"),
+            *("StorageReady", "ComputeReady", "EntryPointReady"),
+        ),
         "True",
     )
     assert {item["state"] for item in status["resources"]} == {"Ready"}
