@@ -93,7 +93,10 @@ class DriftEntry(Model):
 class Wait(Model):
     """One thing that is waited for."""
 
-    id: str = Field(description="ARM id of what waits; the partition's name for its nodes.", max_length=1024)
+    id: str = Field(
+        description="ARM id of what waits; for nodes what they are called, such as nodes of climate-hpc.",
+        max_length=1024,
+    )
     reason: str = Field(description="Why, in one word, such as Azure's error code, Needs or Approval.", max_length=128)
     message: str = Field("", description="What is waited for, in a sentence.", max_length=2048)
     since: str = Field(description="Since when.", json_schema_extra=_MOMENT)

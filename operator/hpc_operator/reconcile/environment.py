@@ -460,7 +460,9 @@ class Reconciler:
 
         period = timedelta(seconds=self._drift_seconds)
         is_new = await drift.account(memory, study.drifts, self._subscription, period, say)
-        waiting.account(memory, study.all_changes)
+        opening = next_change(scope.environment.spec.policy, datetime.now(UTC))
+        opens = opening.strftime("%Y-%m-%dT%H:%M:%SZ") if opening is not None else None
+        waiting.account(memory, study.all_changes, opens)
         wanted = frozenset(scope.environment.spec.tags)
         # One that was taken out of the specification is remembered until nothing carries it any more.
         memory.tags = memory.tags | wanted if study.all_changes or memory.operations else wanted

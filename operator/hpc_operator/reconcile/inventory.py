@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from hpc_operator.api.hpc_environment import ManagedResource
+from hpc_operator.api.plan import Deletion
 from hpc_operator.graph import Owner
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.retention import kept_ids, stands_upon
 from hpc_operator.reconcile.scope import Scope
 from hpc_operator.reconcile.states import State, state_of
+
+logger = logging.getLogger(__name__)
 
 
 def update(scope: Scope, memory: Memory) -> list[ManagedResource]:
@@ -29,7 +34,9 @@ def update(scope: Scope, memory: Memory) -> list[ManagedResource]:
     for key, item in list(memory.inventory.items()):
         if key in scope.graph and not scope.graph[key].referenced:
             continue
-        if is_gone(memory, key) or _is_somebody_elses(scope, memory, key):
+        if is_gone(memory, key):
+            note_deleted(scope, memory, item)
+        elif _is_somebody_elses(scope, memory, key):
             forget(memory, key)
         elif key in kept:
             memory.inventory[key] = keep(scope, memory, item)
@@ -46,6 +53,15 @@ def going(memory: Memory) -> list[ManagedResource]:
 def is_gone(memory: Memory, key: str) -> bool:
     """Return whether Azure is known to have no such resource and is not about to make one."""
     return memory.observed.get(key) is None and key in memory.observed and key not in memory.operations
+
+
+def note_deleted(scope: Scope, memory: Memory, item: ManagedResource) -> None:
+    """Take something out of the inventory that is gone, and count it."""
+    forget(memory, item.id.lower())
+    logger.info("%s: deleted %s", scope.snapshot.key.tag, item.id)
+    if scope.environment.deleting:
+        known = memory.deletion or Deletion()
+        memory.deletion = known.model_copy(update={"deleted": known.deleted + 1})
 
 
 def forget(memory: Memory, key: str) -> None:

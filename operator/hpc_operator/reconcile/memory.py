@@ -97,6 +97,7 @@ class Memory:
     loaded: bool = False
     inventory: dict[str, ManagedResource] = field(default_factory=dict)
     observed: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    nodes_gone: int = 0
     failed_nodes: set[str] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)
     rumoured: set[str] = field(default_factory=set)

@@ -34,6 +34,11 @@ def _is_up(node: Node, node_set: NodeSet) -> bool:
     return node.state is NodeState.READY and node.generation == node_set.generation
 
 
+def deletion_key(partition: str) -> str:
+    """Return the name under which failures to delete a partition's nodes are remembered."""
+    return f"deletion of {failure_key(partition)}"
+
+
 class NodeApplier:
     """Brings the nodes of one environment to what its node sets want, as far as one pass can.
 
@@ -77,8 +82,10 @@ class NodeApplier:
             memory.machines_stale_at = self._now() + settled_seconds
             return
         if memory.machines is None or memory.machines_rumoured or self._now() >= memory.machines_stale_at:
+            before = {node.id for node in self.nodes()}
             memory.machines = await self._azure.list_virtual_machines(resource_group_id)
             memory.machines_rumoured = False
+            memory.nodes_gone += len(before - {node.id for node in self.nodes()})
             wait = memory.machines_poll_seconds if self.moving() else settled_seconds
             memory.machines_stale_at = self._now() + wait
 
@@ -146,7 +153,7 @@ class NodeApplier:
             if node.state is not NodeState.DELETING:
                 by_partition.setdefault(node.partition, []).append(node)
         for partition, going in by_partition.items():
-            key = f"deletion of {failure_key(partition)}"
+            key = deletion_key(partition)
             if self._memory.may_try(key, self._now()):
                 refusals = await asyncio.gather(*(self._delete(node) for node in going))
                 self._note_refusals(key, refusals)

@@ -102,10 +102,12 @@ class Removal:
         """Return whether this is the scale set of nodes that were replaced by others."""
         if self._scope.wanted is None:
             return False
-        for node_set in self._scope.wanted.node_sets:
-            if str(node_set.owner) == item.owner:
-                return ArmId.parse(node_set.scale_set_id).type.lower() == ArmId.parse(item.id).type.lower()
-        return False
+        return any(
+            str(node_set.owner) == item.owner
+            and node_set.scale_set_id.lower() != item.id.lower()
+            and ArmId.parse(node_set.scale_set_id).type.lower() == ArmId.parse(item.id).type.lower()
+            for node_set in self._scope.wanted.node_sets
+        )
 
     async def start(self, going: Sequence[ManagedResource], changes: Sequence[Change]) -> None:
         """Start what may start.
@@ -134,7 +136,7 @@ class Removal:
         await self._applier.delete(ready, scope.full.graph, limits.deletes_at_once)
         for item in going:
             if inventory.is_gone(memory, item.id.lower()):
-                self._note_deleted(item)
+                inventory.note_deleted(scope, memory, item)
         if scope.environment.deleting and not memory.operations and not self._nodes.nodes():
             await self._give_up_what_others_use()
 
@@ -148,13 +150,6 @@ class Removal:
                     needed.add(need)
                     pending.append(need)
         return needed
-
-    def _note_deleted(self, item: ManagedResource) -> None:
-        inventory.forget(self._memory, item.id.lower())
-        logger.info("%s: deleted %s", self._scope.snapshot.key.tag, item.id)
-        if self._scope.environment.deleting:
-            known = self._memory.deletion or Deletion()
-            self._memory.deletion = known.model_copy(update={"deleted": known.deleted + 1})
 
     def _used_by_nodes(self, nodes: Iterable[Node]) -> set[str]:
         """Return the lower-case ids of what nodes that still exist stand upon."""
@@ -224,6 +219,7 @@ class Removal:
     def report(self) -> None:
         """Bring the report of the deletion in step with what is kept."""
         if not self._scope.environment.deleting:
+            self._memory.nodes_gone = 0
             return
         kept = tuple(
             KeptResource(id=item.id, why=self._why(item))
@@ -231,7 +227,8 @@ class Removal:
             if item.state == State.KEPT
         )
         known = self._memory.deletion or Deletion()
-        self._memory.deletion = known.model_copy(update={"kept": kept[:LONGEST_LIST]})
+        deleted, self._memory.nodes_gone = known.deleted + self._memory.nodes_gone, 0
+        self._memory.deletion = known.model_copy(update={"kept": kept[:LONGEST_LIST], "deleted": deleted})
 
     def _why(self, item: ManagedResource) -> str:
         if item.retained:

@@ -23,10 +23,10 @@ from hpc_operator.graph import Graph, NodeSet, Owner, Resource, Step, Unresolved
 from hpc_operator.preflight import Check, Finding
 from hpc_operator.reconcile import states
 from hpc_operator.reconcile.memory import Memory
-from hpc_operator.reconcile.nodes import failure_key
+from hpc_operator.reconcile.nodes import deletion_key, failure_key
 from hpc_operator.reconcile.plan import Action, Change, vm_size_of
 from hpc_operator.reconcile.rollout import Node, NodeState
-from hpc_operator.reconcile.states import State, blocking_needs, describe, is_settled, state_of
+from hpc_operator.reconcile.states import State, blocking_needs, describe, is_settled, nodes_name, state_of
 
 Status = Mapping[str, Any]
 
@@ -390,7 +390,8 @@ def _partition_verdict(facts: Facts, wanted: Blueprint, node_set: NodeSet, nodes
         missing = [need for need in node_set.needs if need in wanted.graph and not states.is_ready(facts.memory, need)]
         doing = f"wait for {_latest(wanted.graph, missing)}" if missing else "are coming up or going down"
         verdict.moving = verdict.message = f"Nodes of partition {partition} {doing}"
-    failure = facts.memory.failures.get(failure_key(partition))
+    failures = facts.memory.failures
+    failure = failures.get(failure_key(partition)) or failures.get(deletion_key(partition))
     held = facts.held(node_set.scale_set_id.lower())
     if held is not None and held.action is Action.BLOCKED:
         verdict.reason, verdict.message = held.reason, held.why
@@ -449,6 +450,9 @@ def _leaving(resource: CustomResource, facts: Facts, owner: Owner, before: Statu
         failure = facts.memory.failures.get(item.id.lower())
         if item.owner == str(owner) and failure is not None:
             _blame(verdict, [failure.error], [item.id])
+    refused = facts.memory.failures.get(deletion_key(owner.name))
+    if owner.kind == ComputePartition.__name__ and refused is not None:
+        _blame(verdict, [refused.error], [nodes_name(owner.name)])
     _say_held(verdict, (change for change in facts.changes if change.owner == owner))
     return _merged(resource, verdict, before)
 

@@ -12,17 +12,29 @@ from hpc_operator.reconcile.plan import Change
 SHOWN = 50
 
 
-def account(memory: Memory, changes: Iterable[Change]) -> None:
+def account(memory: Memory, changes: Iterable[Change], opening: str | None) -> None:
     """Bring the account in step with failures, and with changes that wait or are blocked.
 
     What waits for the same as before keeps its `since`.
+
+    Parameters
+    ----------
+    memory
+        Has the account, and the failures.
+    changes
+        The plan.
+    opening
+        RFC 3339: when the next maintenance window opens; None where there is none.
     """
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     waits: dict[str, Wait] = {}
     for change in changes:
         if not change.may_start:
             message = change.waits_for or change.why
-            waits[change.key] = Wait(id=change.id, reason=change.reason, message=message[:2048], since=now)
+            next_try = opening if change.reason == "MaintenanceWindow" else None
+            waits[change.key] = Wait(
+                id=change.id, reason=change.reason, message=message[:2048], since=now, next_try=next_try
+            )
     for what, failure in memory.failures.items():
         entry = memory.inventory.get(what)
         waits[what] = Wait(
