@@ -340,10 +340,6 @@ def both(service_account: Path, azure: Azure, tmp_path: Path) -> Iterator[Replic
         yield made
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="when both make the same VM, the emulator forgets its OS disk, which then stays: not Azure's way",
-)
 def test_two_leaders_at_the_same_time_harm_nothing(both: Replicas, objects: Objects, azure: Azure) -> None:
     since = begin(azure, objects, 1)
     objects.wait_ready("hpcenv", "climate")

@@ -92,20 +92,24 @@ class Applier:
         while writes := self._without_conflicts(self._next_write(graph, item) for item in order):
             await asyncio.gather(*(self._send(write) for write in writes))
 
-    async def delete(self, resource_ids: Iterable[str], graph: Graph, at_once: int | None) -> None:
+    async def delete(
+        self, resource_ids: Collection[str], all_ids: Iterable[str], graph: Graph, at_once: int | None
+    ) -> None:
         """Start the deletion of those resources on which nothing depends any more.
 
         Parameters
         ----------
         resource_ids
             What has to go and may.
+        all_ids
+            What has to go, be it that it may not yet.
         graph
             In which order.
         at_once
             How many may be in deletion at the same time; None for no limit.
         """
-        going = {item.lower(): item for item in resource_ids}
-        while writes := self._without_conflicts(self._next_deletion(item, going, graph) for item in going.values()):
+        going = [item.lower() for item in all_ids]
+        while writes := self._without_conflicts(self._next_deletion(item, going, graph) for item in resource_ids):
             free = len(writes) if at_once is None else at_once - self._in_deletion()
             if free <= 0:
                 return

@@ -133,11 +133,12 @@ class Removal:
         in_use = self._used_by_nodes(self._nodes.nodes())
         keys = {change.key for change in changes if change.may_start} - self._needed_by_what_waits(changes)
         ready = [item.id for item in await self._without_group(going) if item.id.lower() in keys - in_use]
-        await self._applier.delete(ready, scope.full.graph, limits.deletes_at_once)
+        await self._applier.delete(ready, [item.id for item in going], scope.full.graph, limits.deletes_at_once)
         for item in going:
             if inventory.is_gone(memory, item.id.lower()):
                 inventory.note_deleted(scope, memory, item)
-        if scope.environment.deleting and not memory.operations and not self._nodes.nodes():
+        may_all_go = all(change.may_start for change in changes)
+        if scope.environment.deleting and may_all_go and not memory.operations and not self._nodes.nodes():
             await self._give_up_what_others_use()
 
     def _needed_by_what_waits(self, changes: Iterable[Change]) -> set[str]:
@@ -285,9 +286,9 @@ class Removal:
         report = self._memory.deletion or Deletion()
         words = [f"Deleted {report.deleted} resources."]
         if report.kept:
-            words.append("Kept: " + "; ".join(f"{item.id} ({item.why})" for item in report.kept) + ".")
+            words.append("Kept: " + "; ".join(f"{describe(item.id)} ({item.why})" for item in report.kept) + ".")
         if report.left:
-            words.append("Left, because it is not of this environment: " + ", ".join(report.left) + ".")
+            words.append("Left, because it is not of this environment: " + ", ".join(map(describe, report.left)) + ".")
         return " ".join(words)
 
     async def _say_kept(self, resource: CustomResource) -> None:
@@ -295,7 +296,9 @@ class Removal:
         kept = [
             item.id
             for item in self._memory.inventory.values()
-            if item.state == State.KEPT and item.needs and (item.owner == owner or isinstance(resource, HPCEnvironment))
+            if item.state == State.KEPT
+            and item.retained
+            and (item.owner == owner or isinstance(resource, HPCEnvironment))
         ]
         if kept:
             message = "Kept in Azure, because deletionPolicy is Retain: " + ", ".join(sorted(kept))

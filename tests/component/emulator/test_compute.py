@@ -106,6 +106,23 @@ async def test_power_and_what_guests_are_told(http, guests):
     assert guests.taken() == ["deallocate vm", "remove vm"]
 
 
+async def test_a_second_put_of_the_same_body_makes_no_second_disk(http):
+    body = vm(await subnet(http), "vm")
+    body["properties"]["storageProfile"]["osDisk"] = {
+        "createOption": "FromImage", "deleteOption": "Delete", "managedDisk": {"storageAccountType": "StandardSSD_LRS"}
+    }  # fmt: skip
+    first = await http.done(VM, body, seconds=300)
+    second = await http.done(VM, body, seconds=300)
+    disk = second["properties"]["storageProfile"]["osDisk"]
+    assert (disk["name"], disk["managedDisk"]["id"]) == (
+        first["properties"]["storageProfile"]["osDisk"]["name"],
+        first["properties"]["storageProfile"]["osDisk"]["managedDisk"]["id"],
+    )
+    await http.call("DELETE", VM)
+    pass_time(http, 200)
+    assert (await http.call("GET", "rg/Microsoft.Compute/disks"))[1]["value"] == []
+
+
 async def test_power_states_in_between(http):
     await make(http)
     for action, between in (("deallocate", "deallocating"), ("start", "starting"), ("powerOff", "stopping")):

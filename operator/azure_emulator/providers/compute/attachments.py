@@ -142,8 +142,11 @@ def plan_os_disk(change: Change, size: Size) -> None:
     ephemeral = bool(bodies.get(disk, "diffDiskSettings.option"))
     disk.setdefault("deleteOption", "Delete" if ephemeral else "Detach")
     if change.exists:
-        if "managedDisk" not in disk and bodies.get(change.old, "storageProfile.osDisk.managedDisk"):
-            disk["managedDisk"] = bodies.get(change.old, "storageProfile.osDisk.managedDisk")
+        # The disk stays the VM's, however little of it a later PUT repeats.
+        if kept := bodies.get(change.old, "storageProfile.osDisk.managedDisk"):
+            disk["managedDisk"] = {**kept, **(disk.get("managedDisk") or {})}
+        if name := bodies.get(change.old, "storageProfile.osDisk.name"):
+            disk.setdefault("name", name)
         disk.setdefault("diskSizeGB", bodies.get(change.old, "storageProfile.osDisk.diskSizeGB"))
         return
     disk.setdefault("name", f"{change.path.name}_OsDisk_1_{change.engine.guid().replace('-', '')}")
