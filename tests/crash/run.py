@@ -95,7 +95,7 @@ async def _run(directory: Path, options: argparse.Namespace, say: Callable[[str]
             calls = await asyncio.gather(*(campaign.learn() for campaign in campaigns))
             if options.point:
                 points = [Point.parse(text) for text in options.point]
-                return {"points": await campaigns[0].run(points, at_most=1)}
+                return {"points": await campaigns[0].run(points, at_most=1, at_once=True)}
             results: dict[str, Figures] = {}
             parts = {"kills": kills_of, "faults": faults_of}
             for name, ways in parts.items():

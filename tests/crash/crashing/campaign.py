@@ -64,10 +64,13 @@ class Script:
         The points that are still to be met; those that are met are taken out.
     gaps
         By stage: how many writes lie between two disturbances at least.
+    calls_between
+        How many calls lie between two disturbances at least.
     """
 
     wanted: dict[Point, None]
     gaps: dict[str, int]
+    calls_between: int = 0
     met: list[Point] = field(default_factory=list)
     _stage: str = ""
     _writes: int = 0
@@ -80,7 +83,7 @@ class Script:
             self._stage, self._writes, self._calls, self._names = call.stage, 10**6, 10**6, set()
         self._writes += call.is_progress
         self._calls += 1
-        if self._writes < self.gaps.get(call.stage, 0) or self._calls < CALLS_BETWEEN or call.name in self._names:
+        if self._writes < self.gaps.get(call.stage, 0) or self._calls < self.calls_between or call.name in self._names:
             return ""
         for way in EVERYTHING:
             if (point := Point(call.stage, call.name, way)) in self.wanted:
@@ -163,7 +166,9 @@ class Campaign:
         self._say(f"undisturbed: {life.seconds:.0f} s, {len(self._world.calls)} calls")
         return life
 
-    async def run(self, points: Iterable[Point], *, lives: int = LIVES, at_most: int | None = None) -> Figures:
+    async def run(
+        self, points: Iterable[Point], *, lives: int = LIVES, at_most: int | None = None, at_once: bool = False
+    ) -> Figures:
         """Live until the points are met.
 
         Parameters
@@ -174,15 +179,17 @@ class Campaign:
             In about so many lives.
         at_most
             End after so many lives, whatever is left.
+        at_once
+            Meet each as soon as its call comes, however soon after another one.
         """
         began = time.monotonic()
         wanted = dict.fromkeys(points)
         figures = Figures(points=len(wanted))
-        gaps = self._gaps(wanted, lives)
+        gaps = {} if at_once else self._gaps(wanted, lives)
         self._world.after_kill = lambda kill: self.judge.inventory(self._world, kill)
         fruitless = 0
         while wanted and fruitless < FRUITLESS and figures.lives != at_most:
-            script = Script(wanted, gaps)
+            script = Script(wanted, gaps, 0 if at_once else CALLS_BETWEEN)
             life = await live(self._world, script, f"life-{figures.lives + 1}")
             self._count(figures, life, script)
             fruitless = 0 if script.met else fruitless + 1

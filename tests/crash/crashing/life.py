@@ -42,13 +42,14 @@ MANIFESTS = (
         scheduler={"slurm": {}},
     ),
     _manifest(*HOME, purpose="Home", mountPath="/home", deletionPolicy="Delete", netAppFiles={"capacity": "4Ti"}),
+    # By name, as partitions made in the same second are ordered.
+    _manifest(*GPU, vmSizes=[SIZES[0]], nodes={"min": 1, "max": 2}),
     _manifest(
         *HPC,
         vmSizes=[SIZES[0]],
         nodes={"min": NODES, "max": 4},
         rollout={"maxSurge": 1, "maxUnavailable": MAX_UNAVAILABLE},
     ),
-    _manifest(*GPU, vmSizes=[SIZES[0]], nodes={"min": 1, "max": 2}),
 )
 
 
@@ -82,7 +83,7 @@ def is_at_rest(raw: Mapping[str, Any]) -> bool:
     ready = conditions.get("Ready")
     if ready is None or ready["status"] != "True" or {"Reconciling", "Stalled"} & conditions.keys():
         return False
-    if ready["observedGeneration"] != raw["metadata"]["generation"] or status.get("operations"):
+    if ready["observedGeneration"] != raw["metadata"]["generation"] or status.get("operations") or status.get("plan"):
         return False
     nodes = status.get("nodes")
     return nodes is None or (nodes["desired"] == nodes["ready"] == nodes["updated"] and not _moving(nodes))
