@@ -91,7 +91,7 @@ bench: $(STAMP) ## measure: requests, writes and ratios, printed as a table
 	@$(BIN)/python -m local_cluster binaries
 	@$(BIN)/python tests/bench/run.py
 
-bench-fleet: $(STAMP) ## measure one operator with 1,000 environments: memory, processor, restart, edits (10 minutes)
+bench-fleet: $(STAMP) ## measure one operator with 1,000 environments: memory, processor, restart, edits (15 minutes)
 	@$(BIN)/python -m local_cluster binaries
 	@$(BIN)/python tests/bench/fleet.py
 

@@ -56,8 +56,11 @@ EDIT_SECONDS = 60.0
 FIRST_SECONDS, KNOWN_SECONDS = 600.0, 300.0
 """After so long the first start and the restart are given up."""
 
-REST_SECONDS, REST_SHARE = 5.0, 0.1
-"""The operator is at rest when it asked Azure nothing, and took less than that share of a core, for so long."""
+REST_SECONDS, REST_SHARE = 8.0, 0.1
+"""The operator is at rest when it asked Azure nothing, and took less than that share of a core, for so long.
+
+That is longer than the 5 s that it may have to wait before it may query Resource Graph again.
+"""
 
 KNOWN_GOAL, MEMORY_GOAL, IDLE_GOAL, READ_GOAL, EDIT_GOAL = 60, 600, 5, 2, 1000
 
@@ -270,9 +273,10 @@ class Fleet:
         while True:
             time.sleep(0.5)
             self._world.check()
-            now = time.monotonic()
-            if azure.last_request() != last or operator.processor_seconds() - used > REST_SHARE * REST_SECONDS:
-                since, last, used = now, azure.last_request(), operator.processor_seconds()
+            # The emulator does one thing at a time: what the operator waits for is in its log before it answers us.
+            newest, processor, now = azure.last_request(), operator.processor_seconds(), time.monotonic()
+            if newest != last or processor - used > REST_SHARE * REST_SECONDS:
+                since, last, used = now, newest, processor
                 if now > deadline:
                     return None
             elif now - since >= REST_SECONDS:

@@ -26,6 +26,7 @@ from local_cluster import LocalCluster, ensure_binaries
 ROOT = Path(__file__).parents[2]
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"  # the emulator's, when it is told of no other
 START_SECONDS, END_SECONDS = 60.0, 15.0
+ANSWER_SECONDS = 120.0  # a query of Resource Graph over many resources keeps the emulator busy
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxy is set: this is our own machine
 _KUBERNETES_WRITE = re.compile(r'^hpc_kubernetes_writes_total\{what="(\w+)"\} (\S+)$', re.MULTILINE)
@@ -119,8 +120,12 @@ class Azure:
     def ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/emulator/{path}", method=method, data=data)
-        with _opener.open(request, timeout=30) as answer:
-            return json.load(answer)
+        try:
+            with _opener.open(request, timeout=ANSWER_SECONDS) as answer:
+                return json.load(answer)
+        except OSError as error:
+            msg = f"The emulator does not answer {method} /emulator/{path}: {error}."
+            raise BenchError(msg) from error
 
     def requests(self, since: int) -> list[dict[str, Any]]:
         return list(self.ask(f"requests?since={since}")["requests"])
