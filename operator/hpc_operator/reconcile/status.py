@@ -283,18 +283,23 @@ def unreachable(resource: CustomResource, error: AzureError, before: Status) -> 
 
 def is_ready(status: Status) -> bool:
     """Return whether a status says that its object is ready."""
-    ready = _ready(status)
+    ready = _find(status, "Ready")
     return ready is not None and ready["status"] == "True"
 
 
 def news(before: Status, after: Status) -> News | None:
-    """Return what is worth an Event: a `Ready` condition whose status or reason is another one than before."""
-    old, new = _ready(before), _ready(after)
-    if new is None or (old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"])):
+    """Return what is worth an Event: something is stuck, or `Ready` has another status or reason than before."""
+    stalled = _find(after, "Stalled")
+    if stalled is not None and _is_other(_find(before, "Stalled"), stalled):
+        return News("Warning", stalled["reason"], stalled["message"])
+    ready = _find(after, "Ready")
+    if ready is None or stalled is not None or not _is_other(_find(before, "Ready"), ready):
         return None
-    stalled = any(item["type"] == "Stalled" for item in after.get("conditions", ()))
-    event_type: Literal["Normal", "Warning"] = "Warning" if stalled or new["status"] == "Unknown" else "Normal"
-    return News(event_type, new["reason"], new["message"])
+    return News("Warning" if ready["status"] == "Unknown" else "Normal", ready["reason"], ready["message"])
+
+
+def _is_other(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
+    return old is None or (old["status"], old["reason"]) != (new["status"], new["reason"])
 
 
 # Verdicts
@@ -478,7 +483,11 @@ def _summary(verdict: Verdict, resource: CustomResource, before: Status) -> list
 def _condition(name: str, verdict: Verdict, resource: CustomResource, before: Status) -> dict[str, Any]:
     if verdict.ready:
         # While it serves, an edit under way is told by Reconciling, not by a Ready that changes its mind.
-        reason, message = "Ready", "All that is wanted is there" if verdict.moving or verdict.stuck else verdict.message
+        reason, message = "Ready", verdict.message
+        if verdict.moving or verdict.stuck:
+            message = (
+                f"What is there serves; {'Stalled' if verdict.stuck else 'Reconciling'} says what is wanted beside it"
+            )
         return _make(name, "True", reason, message, resource, before)
     return _make(name, "False", verdict.reason, verdict.message, resource, before)
 
@@ -498,8 +507,8 @@ def _make(name: str, value: str, reason: str, message: str, resource: CustomReso
     }
 
 
-def _ready(status: Status) -> Mapping[str, Any] | None:
-    return next((item for item in status.get("conditions", ()) if item["type"] == "Ready"), None)
+def _find(status: Status, name: str) -> Mapping[str, Any] | None:
+    return next((item for item in status.get("conditions", ()) if item["type"] == name), None)
 
 
 def _environment_summary(facts: Facts) -> dict[str, Any]:
