@@ -52,7 +52,7 @@ class Settings:
     metrics_address: tuple[str, int] = ("0.0.0.0", 8080)  # noqa: S104 - in a pod; the kubelet and Prometheus ask
     log_format: str = "text"
     log_level: str = "INFO"
-    workers: int = 20
+    workers: int = 50
     drift_seconds: float = 600.0
     namespaces: tuple[str, ...] = ()
     cluster_name: str = "kubernetes"
@@ -81,7 +81,7 @@ class Settings:
                 metrics_address=(host, int(port)),
                 log_format=_one_of(environ, "HPC_LOG_FORMAT", "text", ("text", "json")),
                 log_level=_one_of(environ, "HPC_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
-                workers=max(1, int(environ.get("HPC_WORKERS", "20"))),
+                workers=max(1, int(environ.get("HPC_WORKERS", "50"))),
                 drift_seconds=parse_duration(environ.get("HPC_DRIFT_PERIOD", "10m")).total_seconds(),
                 namespaces=tuple(item for item in environ.get("HPC_NAMESPACES", "").split(",") if item),
                 cluster_name=environ.get("HPC_CLUSTER_NAME", "kubernetes"),

@@ -62,6 +62,8 @@ class Change:
         Change of the use of quota, by VM family.
     price
         Change of the list price per hour; None where it is not known.
+    of_nodes
+        Whether it is about nodes, and the id that of their scale set.
     """
 
     action: Action
@@ -75,6 +77,7 @@ class Change:
     reason: str = ""
     cores: Mapping[str, int] = field(default_factory=dict)
     price: float | None = None
+    of_nodes: bool = False
 
     @property
     def key(self) -> str:
@@ -365,6 +368,7 @@ class Planner:
             touches,
             cores=cores,
             price=self._price(node_set, coming, going),
+            of_nodes=True,
         )
         block = self.blocks.get(node_set.scale_set_id.lower())
         if block is not None and coming:
@@ -407,6 +411,7 @@ class Planner:
             "The specification says otherwise." if is_edit else "Somebody changed them in Azure.",
             retags[0].changes,
             f"{len(retags)} nodes",
+            of_nodes=True,
         )
         wait = self._hold(change)
         return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change, drifts
@@ -419,7 +424,7 @@ class Planner:
         name, owner = nodes_name(partition), Owner("ComputePartition", partition)
         change = Change(
             Action.DELETE, nodes[0].scale_set_id or nodes[0].id, name, owner, "The partition goes.", (),
-            f"{len(nodes)} nodes", cores=cores,
+            f"{len(nodes)} nodes", cores=cores, of_nodes=True,
             price=-sum(self.price_of(node.vm_size, node.priority) or 0.0 for node in nodes) or None,
         )  # fmt: skip
         wait = self._hold(change)

@@ -69,15 +69,15 @@ class Facts:
 
     @cached_property
     def _next(self) -> frozenset[str]:
-        return frozenset(change.key for change in self.changes if change.may_start)
+        return frozenset(change.key for change in self.changes if change.may_start and not change.of_nodes)
 
-    def held(self, key: str) -> Change | None:
+    def held(self, key: str, *, of_nodes: bool = False) -> Change | None:
         """Return the change of a resource, or of the nodes in that scale set, that is blocked or waits."""
-        return self._held.get(key)
+        return self._held.get((key, of_nodes))
 
     @cached_property
-    def _held(self) -> Mapping[str, Change]:
-        return {change.key: change for change in self.changes if not change.may_start}
+    def _held(self) -> Mapping[tuple[str, bool], Change]:
+        return {(change.key, change.of_nodes): change for change in self.changes if not change.may_start}
 
 
 @dataclass(frozen=True)
@@ -397,7 +397,7 @@ def _partition_verdict(facts: Facts, wanted: Blueprint, node_set: NodeSet, nodes
         verdict.moving = verdict.message = f"Nodes of partition {partition} {doing}"
     failures = facts.memory.failures
     failure = failures.get(failure_key(partition)) or failures.get(deletion_key(partition))
-    held = facts.held(node_set.scale_set_id.lower())
+    held = facts.held(node_set.scale_set_id.lower(), of_nodes=True)
     if held is not None and held.action is Action.BLOCKED:
         verdict.reason, verdict.message = held.reason, held.why
         verdict.stuck = held.why
