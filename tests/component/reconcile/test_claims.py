@@ -34,6 +34,7 @@ from .test_trouble import (
     fault,
     found,
     gone,
+    known,
     lean,
     machines,
     put_behind_our_back,
