@@ -261,6 +261,7 @@ class ComputePartitionStatus(Model):
     rolling_to: str = Field(
         "", description="The generation that nodes are being replaced by; empty where none are.", max_length=64
     )
+    node_tags: str = Field("", description="Hash of the tags that nodes were given last.", max_length=16)
     nodes: NodeCounts | None = Field(None, description="Nodes by what they are doing.")
     selector: str = Field("", description="Label selector for the scale subresource.", max_length=256)
 

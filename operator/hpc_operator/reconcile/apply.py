@@ -25,7 +25,7 @@ from hpc_operator.arm import (
     provisioning_state,
 )
 from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError
-from hpc_operator.reconcile.fields import overlay, update_body
+from hpc_operator.reconcile.fields import differences, overlay, update_body
 from hpc_operator.reconcile.memory import REPLACING, Memory
 from hpc_operator.reconcile.plan import Action, Planner, fingerprint, order_of
 from hpc_operator.reconcile.states import blocking_needs, exclusive_scopes
@@ -163,9 +163,11 @@ class Applier:
         if actual is None or not change.fields:
             # Azure repairs a failed resource when it is put again as it should be.
             return replace(write, body=overlay(overlay(None, owned), self._recovery(key, info)))
+        # A PUT replaces everything and a PATCH all tags, so both have to start from what is there now: see _request.
         if info.update == "PUT":
-            # It replaces everything, so it has to start from what is there now: see _send.
             return replace(write, replaces=True)
+        if any(item.path[0] == "tags" for item in change.fields):
+            return replace(write, verb="PATCH", replaces=True)
         return replace(write, verb="PATCH", body=update_body(owned, actual, change.fields, info))
 
     def _recovery(self, key: str, info: TypeInfo) -> Mapping[str, Any]:
@@ -239,7 +241,8 @@ class Applier:
             actual = await self._azure.get(write.resource_id)
             if actual is not None:
                 info = self._azure.type_info(ArmId.parse(write.resource_id).type)
-                write = replace(write, body=update_body(write.body, actual, (), info))
+                changes = differences(write.body, actual, info)
+                write = replace(write, body=update_body(write.body, actual, changes, info))
         match write.verb:
             case "PUT":
                 return await self._azure.put(write.resource_id, write.body)

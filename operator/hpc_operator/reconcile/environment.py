@@ -27,7 +27,7 @@ from hpc_operator.reconcile.nodes import NodeApplier
 from hpc_operator.reconcile.observe import doubt_rumours, observe, survey
 from hpc_operator.reconcile.plan import Action, Change, Drift, Planner, fingerprint, order_of, plan_of
 from hpc_operator.reconcile.ports import FINALIZER, Cluster, Key, Snapshot
-from hpc_operator.reconcile.prospects import Prospects
+from hpc_operator.reconcile.prospects import FINDING_SECONDS, Prospects
 from hpc_operator.reconcile.removal import Removal
 from hpc_operator.reconcile.rollout import Node
 from hpc_operator.reconcile.scope import Operator, Scope, held_scope, inputs_of, owner_of, scope_of
@@ -36,6 +36,8 @@ from hpc_operator.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
+CLAIM_SECONDS = 30.0
+"""How old what is known of the claim on the resource group may be when something is written."""
 SETTLE_SECONDS = 0.5
 """How long a new environment is left alone, because its tiers and partitions are usually applied right after it: what
 depends on them, such as security rules, is then made once and not made and changed."""
@@ -205,11 +207,17 @@ class Reconciler:
         self._digest_outcomes(scope, memory, tools.planner)
         await self._look(scope, memory, tools)
         memory.failures.pop("azure", None)
+        if refusal := await self._other_holder(scope, memory):
+            return await self._stand_back(scope, memory, refusal)
         tools.applier.follow_unfinished()
 
         study = await self._study(scope, memory, tools, inventory.update(scope, memory))
         if await self._account(scope, memory, study):
             study = await self._study(scope, memory, tools, study.going)  # a loss of data is named by its time
+        if any(change.may_start for change in study.all_changes) and (
+            refusal := await self._other_holder(scope, memory, fresh=True)
+        ):
+            return await self._stand_back(scope, memory, refusal)
         if self._has_news(scope, memory, study):
             # Inventory and plan are on record before the first write: nothing that a dying pass makes is ever lost.
             await self._write_statuses(scope, memory, tools, study)
@@ -246,6 +254,8 @@ class Reconciler:
         self._digest_outcomes(scope, memory, tools.planner)
         if any(item.deleting for item in (*snapshot.tiers, *snapshot.partitions)):
             await self._look(scope, memory, tools)
+            if refusal := await self._other_holder(scope, memory, fresh=True):
+                return await self._stand_back(scope, memory, refusal)
             study = await self._study(scope, memory, tools, inventory.update(scope, memory))
             await study.removal.start(study.going, study.removals)
             await study.removal.release()
@@ -253,6 +263,38 @@ class Reconciler:
             return self._next_pass(started, scope, memory, tools, study)
         await self._write_problems(snapshot, environment, problems, memory)
         return None
+
+    async def _other_holder(self, scope: Scope, memory: Memory, *, fresh: bool = False) -> str:
+        """Return why everything in our resource group is somebody else's, empty where it is not.
+
+        Parameters
+        ----------
+        scope, memory
+            What is wanted and what is known.
+        fresh
+            Whether to look at the group if nobody has for a while: something is going to be written.
+        """
+        group = scope.full.resource_group_id
+        key = group.lower()
+        if fresh and memory.observed.get(key) is not None and _now() - memory.claim_seen_at > CLAIM_SECONDS:
+            memory.observed[key] = await self._azure.get(group)
+            memory.claim_seen_at = _now()
+        return scope.claim.other_holder(memory.observed.get(key))
+
+    async def _stand_back(self, scope: Scope, memory: Memory, refusal: str) -> float:
+        """Hold nothing any more, because another operator does: change nothing, and let go what is being deleted."""
+        for item in memory.inventory.values():
+            self._azure.forget(item.id)
+        memory.inventory.clear()
+        memory.operations.clear()
+        memory.forget_observations()
+        owner = owner_of(scope.environment)
+        problem = Problem(owner, "ClaimedByAnother", refusal)
+        await self._write_problems(scope.snapshot, scope.environment, {owner: problem}, memory)
+        for resource in (*scope.snapshot.tiers, *scope.snapshot.partitions, scope.environment):
+            if resource.deleting:
+                await self._cluster.remove_finalizer(resource)
+        return FINDING_SECONDS
 
     # What is wanted
 
@@ -314,9 +356,11 @@ class Reconciler:
         if any(item.type == "PreflightPassed" and item.status == "True" for item in known.conditions):
             memory.passed = known.specification
         memory.deletion = known.deletion
-        memory.rolling = {
-            item.metadata.name: item.status.rolling_to for item in snapshot.partitions if item.status.rolling_to
-        }
+        for item in snapshot.partitions:
+            if item.status.rolling_to:
+                memory.rolling[item.metadata.name] = item.status.rolling_to
+            if item.status.node_tags:
+                memory.node_tags[item.metadata.name] = item.status.node_tags
         memory.handles = [Handle(item.id, item.verb, item.url, item.start_time) for item in known.operations]
 
     def _digest_outcomes(self, scope: Scope, memory: Memory, planner: Planner) -> None:
@@ -400,6 +444,8 @@ class Reconciler:
     def _nodes_are_as_wanted(self, scope: Scope, memory: Memory, tools: Tools, nodes: list[Node]) -> bool:
         if scope.wanted is None or memory.failed_nodes or _now() < memory.busy_until:
             return False
+        if memory.passes == 0 and (nodes or any(node_set.count for node_set in scope.wanted.node_sets)):
+            return False  # the process before this one may have made or removed some within the survey's delay
         known = {node_set.owner.name for node_set in scope.wanted.node_sets}
         return all(node.partition in known for node in nodes) and not any(
             tools.planner.nodes(node_set, tools.nodes.nodes(node_set.owner.name))
@@ -440,8 +486,7 @@ class Reconciler:
             if change is not None:
                 node_changes[node_set.owner.name] = change
             retags = list(tools.nodes.retags(node_set))
-            is_edit = any(change.id == node_set.scale_set_id for change in changes)
-            tag_change, tag_drifts = planner.node_tags(node_set, retags, is_edit=is_edit)
+            tag_change, tag_drifts = planner.node_tags(node_set, retags)
             drifts += tag_drifts
             if tag_change is not None:
                 tag_changes[node_set.owner.name] = tag_change

@@ -86,11 +86,11 @@ class Failure:
 class Memory:
     """See the module. Ids are lower case; times are loop times in seconds.
 
-    `rolling` has the generation that a partition's nodes are being replaced by, and `answered` the resources that
-    Azure's answer to the last write showed. What is `doubtful` is looked at anew by the next pass, and what was
-    observed is taken for true until then. What is `rumoured` was seen in a survey, which may be late: nothing is done
-    about it before a look at the resource itself. What is `foreign` has the name of one of ours and belongs to somebody
-    else.
+    `rolling` has the generation that a partition's nodes are being replaced by, `node_tags` a hash of the tags that
+    they were given last, and `answered` the resources that Azure's answer to the last write showed. What is `doubtful`
+    is looked at anew by the next pass, and what was observed is taken for true until then. What is `rumoured` was seen
+    in a survey, which may be late: nothing is done about it before a look at the resource itself. What is `foreign` has
+    the name of one of ours and belongs to somebody else.
     """
 
     first_seen: float = 0.0
@@ -124,6 +124,8 @@ class Memory:
     machines_stale_at: float = 0.0
     machines_poll_seconds: float = 10.0
     rolling: dict[str, str] = field(default_factory=dict)
+    node_tags: dict[str, str] = field(default_factory=dict)
+    claim_seen_at: float = -math.inf
     answered: set[str] = field(default_factory=set)
     image_versions: dict[str, tuple[str, str]] = field(default_factory=dict)
     scopes: dict[str, frozenset[str]] = field(default_factory=dict)

@@ -190,23 +190,29 @@ class NodeApplier:
             if machine["id"] not in current or machine["tags"].get(GENERATION_TAG) != node_set.generation:
                 continue
             if changes := differences(wanted, machine, info):
-                yield Retag(machine["id"], tuple(changes), update_body(wanted, machine, changes, info))
+                yield Retag(machine["id"], tuple(changes), wanted)
 
     async def _retag(self, node_set: NodeSet) -> None:
         """Bring the tags of running nodes in step; all else of a node is its generation's."""
         key = f"tags of {failure_key(node_set.owner.name)}"
-        tried = fingerprint(node_set.body["tags"])
+        tried, info = fingerprint(node_set.body["tags"]), self._azure.type_info(node_set.node_type)
         for retag in list(self.retags(node_set)):
             if not self._memory.may_try(key, self._now(), tried):
                 return
+            self._memory.keep_awake()
             try:
-                self._memory.keep_awake()
-                await self._azure.patch(retag.id, retag.body)
+                # Azure replaces all tags, so this has to start from those that are there now.
+                machine = await self._azure.get(retag.id)
+                if machine is None:
+                    continue
+                body = update_body(retag.wanted, machine, retag.changes, info)
+                await self._azure.patch(retag.id, body)
             except AzureError as error:
                 self._memory.fail(key, error, self._now(), tried)
                 return
-            self._show(retag.id, retag.body)
+            self._show(retag.id, body)
         self._memory.failures.pop(key, None)
+        self._memory.node_tags[node_set.owner.name] = tried
 
     def _show(self, resource_id: str, change: Mapping[str, Any]) -> None:
         """Take for true what the next list will show."""

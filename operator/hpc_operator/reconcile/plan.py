@@ -101,11 +101,11 @@ class Drift:
 
 @dataclass(frozen=True)
 class Retag:
-    """One node whose tags differ: its id, in what, and the body of the request that brings them in step."""
+    """One node whose tags differ: its id, in what, and the part of its body that is wanted."""
 
     id: str
     changes: tuple[FieldChange, ...]
-    body: Json
+    wanted: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -377,9 +377,7 @@ class Planner:
         wait = self._hold(change, scaling=action is not Action.ROLL, begun=begun)
         return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
 
-    def node_tags(
-        self, node_set: NodeSet, retags: Sequence[Retag], *, is_edit: bool
-    ) -> tuple[Change | None, list[Drift]]:
+    def node_tags(self, node_set: NodeSet, retags: Sequence[Retag]) -> tuple[Change | None, list[Drift]]:
         """Return the change that brings the tags of a partition's nodes in step, and what somebody else changed.
 
         Parameters
@@ -388,11 +386,12 @@ class Planner:
             What is wanted.
         retags
             The nodes whose tags differ.
-        is_edit
-            Whether the scale set, which has the same tags, is going to be changed, too.
         """
+        name, applied = node_set.owner.name, fingerprint(node_set.body["tags"])
         if not retags:
+            self._memory.node_tags[name] = applied
             return None, []
+        is_edit = self._memory.node_tags.get(name) != applied
         action: DriftAction = self._policy.drift.compute or self._policy.drift.default
         drifts: list[Drift] = []
         if not is_edit and action != "Ignore":

@@ -95,6 +95,20 @@ class Claim:
     chosen_group: bool
     group_claim: Callable[[str], str]
 
+    def other_holder(self, group: Mapping[str, Any] | None) -> str:
+        """Return why nothing in our resource group is ours, though tags may say so; empty where it is.
+
+        Parameters
+        ----------
+        group
+            The resource group as Azure shows it, None where there is none.
+        """
+        tags = (group or {}).get("tags") or {}
+        holder = tags.get(CLAIM_TAG, "")
+        return (
+            "" if holder in {"", self.holder} | self.take_over else self._claimed(tags.get(ENVIRONMENT_TAG, ""), holder)
+        )
+
     def refusal(self, resource: Resource, actual: Mapping[str, Any], *, was_ours: bool = False) -> str:
         """Return why a resource of a name of ours is not ours, in a sentence that says what to do; empty where it is.
 
@@ -114,16 +128,19 @@ class Claim:
         tags = actual.get("tags") or {}
         holder, environment = tags.get(CLAIM_TAG, ""), tags.get(ENVIRONMENT_TAG, "")
         if CLAIM_TAG in resource.body["tags"] and holder not in {"", self.holder} | self.take_over:
-            return (
-                f"It is claimed by {environment} of {holder}, and this is {self.environment} of {self.holder}: delete "
-                f"that one, or annotate this one with {TAKE_OVER_ANNOTATION}={holder} if that does not exist any more."
-            )
+            return self._claimed(environment, holder)
         if environment == self.environment or environment in self.take_over:
             return ""
         if not environment:
             is_ours = resource.adopted or (self.chosen_group and CLAIM_TAG in resource.body["tags"])
             return "" if is_ours else self._made(was_ours=was_ours)
         return self._taken(resource, environment)
+
+    def _claimed(self, environment: str, holder: str) -> str:
+        return (
+            f"It is claimed by {environment} of {holder}, and this is {self.environment} of {self.holder}: delete that "
+            f"one, or annotate this one with {TAKE_OVER_ANNOTATION}={holder} if that does not exist any more."
+        )
 
     def _made(self, *, was_ours: bool) -> str:
         if was_ours:

@@ -248,6 +248,7 @@ def partition_status(facts: Facts, partition: ComputePartition, before: Status) 
         "image": {"urn": urn, "version": version},
         "nodeGeneration": node_set.generation,
         "vmSize": node_set.vm_size,
+        **({"nodeTags": facts.memory.node_tags[name]} if name in facts.memory.node_tags else {}),
         **({"rollingTo": facts.memory.rolling[name]} if name in facts.memory.rolling else {}),
         "nodes": _counts(nodes, node_set.generation, node_set.count),
         "selector": f"azurehpc.io/partition={name}",
