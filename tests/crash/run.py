@@ -1,7 +1,7 @@
 """`make test-crash`: kills the operator at every call of a life, then lets every call go wrong; prints the figures.
 
     python tests/crash/run.py --only kills
-    python tests/crash/run.py --point 'create | PUT virtualNetworks/vnet | sent'
+    python tests/crash/run.py --point 'create | PUT virtualMachines/climate-hpc-*-1 | sent'
 
 Exit code 1 if a life deviates from the undisturbed one, or if more points than `UNMET_AT_MOST` were not met.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
+import fnmatch
 import json
 import os
 import shutil
@@ -75,7 +77,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("kills", "faults", "restarts"), help="one part of it")
-    parser.add_argument("--point", action="append", metavar="POINT", help="live once, with this alone; may be repeated")
+    parser.add_argument(
+        "--point", action="append", metavar="POINT", help="live once, with this alone; * matches; may be repeated"
+    )
     parser.add_argument("--worlds", type=int, default=WORLDS, help="lives at the same time (default: %(default)s)")
     parser.add_argument("--lives", type=int, metavar="N", help="end each part after so many lives in each world")
     return parser
@@ -94,7 +98,7 @@ async def _run(directory: Path, options: argparse.Namespace, say: Callable[[str]
             campaigns = [Campaign(world, _labelled(say, n)) for n, world in enumerate(worlds, 1)]
             calls = await asyncio.gather(*(campaign.learn() for campaign in campaigns))
             if options.point:
-                points = [Point.parse(text) for text in options.point]
+                points = [point for text in options.point for point in _named(Point.parse(text), calls[0])]
                 return {"points": await campaigns[0].run(points, at_most=1, at_once=True)}
             results: dict[str, Figures] = {}
             parts = {"kills": kills_of, "faults": faults_of}
@@ -135,6 +139,16 @@ def _share(point: Point, count: int) -> int:
     what, _, path = point.call.partition(" ")
     kind = "/".join(path.split("/")[::2])
     return zlib.crc32(f"{point.stage} {what} {kind} {point.disturbance}".encode()) % count
+
+
+def _named(pattern: Point, calls: list[Call]) -> list[Point]:
+    """Return the points of the undisturbed life that a pattern names; digests in names are other ones elsewhere."""
+    names = dict.fromkeys(call.name for call in calls if call.stage == pattern.stage)
+    found = [name for name in names if fnmatch.fnmatchcase(name, pattern.call)]
+    if not found:
+        said = f"There is no call {pattern.call!r} in the stage {pattern.stage!r}. Its calls are: {', '.join(names)}"
+        raise HarnessError(said)
+    return [dataclasses.replace(pattern, call=name) for name in found]
 
 
 def _restarts(calls: list[Call]) -> list[Point]:
