@@ -119,6 +119,65 @@ async def test_paging_by_skip_token(http):
     assert (status, document["error"]["details"][0]["code"]) == (400, "InvalidSkipToken")
 
 
+async def test_pages_are_of_one_answer(http):
+    for number in (1, 2, 4, 5):
+        await http.done(f"{VNET}v{number}", BODY)
+    http.advance(60)
+    query = "Resources | project id, name | order by name asc"
+
+    async def page(token=None, text=query):
+        options = {"$top": 2} | ({"$skipToken": token} if token else {})
+        _, document, _ = await ask(http, text, **options)
+        return [row["name"] for row in document["data"]], document.get("$skipToken")
+
+    names, token = await page()
+    await http.call("PUT", f"{VNET}v3", BODY)
+    http.advance(30)
+    assert names == ["v1", "v2"]
+    assert await page(token) == (["v4", "v5"], None)
+    # Every answer begins with what is there.
+    names, token = await page()
+    assert (await page(token))[0] == ["v3", "v4"]
+    # What was kept for its next page is not kept for ever.
+    names, token = await page()
+    await http.call("DELETE", f"{VNET}v1")
+    http.advance(61)
+    assert await page(token) == (["v4", "v5"], None)
+
+
+async def test_what_is_asked_for_is_found_among_all_rows(http):
+    await http.put("Other", {"location": "westeurope"})
+    for group in ("rg", "Other"):
+        await http.done(f"{group}/Microsoft.Network/virtualNetworks/net", BODY)
+        await http.put(f"{group}/Microsoft.Network/networkSecurityGroups/nsg", {"location": "westeurope"})
+    everything = "Resources | union ResourceContainers | order by id asc"
+
+    async def check():
+        http.advance(60)
+        _, document, _ = await ask(http, everything)
+        rows = document["data"]
+        for condition, meets in (
+            ("resourceGroup =~ 'OTHER'", lambda row: row["resourceGroup"].lower() == "other"),
+            ("resourceGroup == 'other'", lambda row: row["resourceGroup"] == "other"),
+            ("resourceGroup in~ ('Other', 'none', 'RG') and type == 'microsoft.network/virtualnetworks'",
+             lambda row: row["type"] == "microsoft.network/virtualnetworks"),
+            ("type in~ ('Microsoft.Resources/subscriptions', 'microsoft.network/networksecuritygroups')",
+             lambda row: row["type"].endswith(("/subscriptions", "/networksecuritygroups"))),
+            ("type == 'x' and type == 'y'", lambda _: False),
+        ):  # fmt: skip
+            query = everything.replace("| order", f"| where {condition} | order")
+            _, document, _ = await ask(http, query)
+            assert document["data"] == [row for row in rows if meets(row)], condition
+        return len(rows)
+
+    assert await check() == 7
+    await http.call("DELETE", "rg/Microsoft.Network/virtualNetworks/net")
+    await http.put("Other/Microsoft.Network/virtualNetworks/net", {**BODY, "tags": {"a": "b"}})
+    assert await check() == 6
+    await http.put("rg/Microsoft.Network/virtualNetworks/net", BODY)
+    assert await check() == 7
+
+
 async def test_changes_are_seen_a_little_late(http):
     http.emulator.store.set("resourceGraphLagSeconds", 30)
     query = "Resources | project name, state=properties.provisioningState"
@@ -143,12 +202,18 @@ async def test_changes_are_seen_a_little_late(http):
         ("Resources |", "ParserFailure"),
         ("Resources | union ResourceContainers, AuthorizationResources", "ParserFailure"),
         ("Resources | join kind=leftanti ResourceContainers on subscriptionId", "UnsupportedJoinFlavor"),
-        ("Resources | union Resources | union Resources | union Resources | join Resources on id",
-         "DisallowedMaxNumberOfRemoteTables"),
-        ("Resources | union ResourceContainers | join ResourceContainers on subscriptionId",
-         "DisallowedMaxNumberOfRemoteTables"),
-        ("Resources | mv-expand a=zones | mv-expand b=zones | mv-expand c=zones | mv-expand d=zones",
-         "DisallowedMaxNumberOfMvExpands"),
+        (
+            "Resources | union Resources | union Resources | union Resources | join Resources on id",
+            "DisallowedMaxNumberOfRemoteTables",
+        ),
+        (
+            "Resources | union ResourceContainers | join ResourceContainers on subscriptionId",
+            "DisallowedMaxNumberOfRemoteTables",
+        ),
+        (
+            "Resources | mv-expand a=zones | mv-expand b=zones | mv-expand c=zones | mv-expand d=zones",
+            "DisallowedMaxNumberOfMvExpands",
+        ),
     ],
 )
 async def test_what_cannot_be_asked_is_refused(http, query, code):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_emulator.providers.resource_graph.query import Query, Table
+from azure_emulator.providers.resource_graph.query import Limits, Query, Table
 from azure_emulator.providers.resource_graph.scalars import QueryError
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -28,7 +28,7 @@ TABLES = {
 }
 
 
-def table(name: str) -> Table:
+def table(name: str, _: Limits) -> Table:
     if name not in TABLES:
         raise QueryError("DisallowedLogicalTableName", name)
     return TABLES[name]
@@ -171,6 +171,86 @@ def test_a_parser_failure_says_where():
     with pytest.raises(QueryError) as caught:
         run("resources\n| where name === 'x'")
     assert (caught.value.details["line"], caught.value.details["characterPositionInLine"]) == (2, 16)
+
+
+def narrowed(name: str, limits: Limits) -> Table:
+    """Leaves out all that the limits let it leave out."""
+    whole = table(name, {})
+    rows = [
+        row for row in whole.rows
+        if all(str(row.get(column) or "").lower() in texts for column, texts in limits.items())
+    ]  # fmt: skip
+    return Table(whole.columns, rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("resources | where type =~ 'VM'", [{"type": {"vm"}}]),
+        ("resources | where type in ('vm', 'Disk') and size > 4 | where name == 'a'",
+         [{"type": {"vm", "disk"}, "name": {"a"}}]),
+        ("resources | where type in~ ('a', 'b') | where type in~ ('B', 'c')", [{"type": {"b"}}]),
+        ("resources | union (owners | where type == 'vm' | extend name = 'x') | where name in~ ('A') | order by id",
+         [{"name": {"a"}}, {"type": {"vm"}}]),
+        ("resources | where type == 'vm' or name == 'a'", [{}]),
+        ("resources | where type !in ('vm')", [{}]),
+        ("resources | where not(type == 'vm')", [{}]),
+        ("resources | where type == name", [{}]),
+        ("resources | where size == 4", [{}]),
+        ("resources | take 1 | where type == 'vm'", [{}]),
+        ("resources | project-rename old=type, type=name | where type == 'vm'", [{}]),
+        ("resources | summarize name=count() by type | where type == 'vm'", [{}]),
+        ("resources | join kind=leftouter owners on type | where name1 == 'ops'", [{}, {}]),
+    ],
+)  # fmt: skip
+def test_a_table_hears_which_rows_may_count(text, expected):
+    seen = []
+
+    def listening(name: str, limits: Limits) -> Table:
+        seen.append(limits)
+        return table(name, limits)
+
+    Query(listening, NOW).run(text)
+    assert seen == expected
+
+
+STEPS = [
+    "where type == 'vm'", "where type =~ 'DISK'", "where name in~ ('beta', 'ops', 'GAMMA-ONE')",
+    "where name in ('beta') and type == 'vm'", "where type == '' or size > 4", "where type == ''", "extend type = name",
+    "extend size = strlen(name)", "extend owner = type, name = 'beta'", "project-rename type = name, name = type",
+    "union owners", "union (owners | where type == 'vm')", "union (owners | extend type = name, size = 1)",
+    "union (resources | where name == 'beta' | take 1)", "union (owners | project name)", "order by name asc", "take 2",
+    "top 1 by name", "distinct type, name, size", "project name, type, size", "mv-expand type = zones",
+    "join kind=leftouter (owners | project type, other=name) on type", "summarize size = count() by type, name",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(STEPS), min_size=1, max_size=6))
+def test_rows_that_may_be_left_out_change_nothing(steps):
+    text = " | ".join(["resources", *steps])
+    try:
+        whole = run(text)
+    except QueryError:
+        return
+    found = Query(narrowed, NOW).run(text)
+    assert (found.columns, found.rows) == (whole.columns, whole.rows)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("size in (4, '10')", ["Alpha", "beta"]),
+        ("size !in ('4')", ["beta", "gamma-one"]),
+        ("size in~ ('4')", ["Alpha"]),
+        ("tags.team in ('')", ["beta"]),
+        ("name in (dynamic(['beta', 3]), 'Alpha')", ["Alpha", "beta"]),
+        ("name in (id, 'beta')", ["beta"]),
+        ("type in (name, type)", ["Alpha", "beta", "gamma-one"]),
+        ("name !in~ ('ALPHA', 'beta')", ["gamma-one"]),
+    ],
+)
+def test_members_of_a_list(condition, expected):
+    assert names(f"Resources | where {condition}") == expected
 
 
 WORDS = [

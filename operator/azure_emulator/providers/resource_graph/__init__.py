@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import orjson
 from azure_emulator import errors
 from azure_emulator.arm_path import RESOURCE_GROUP, parse
 from azure_emulator.errors import ArmError
-from azure_emulator.providers.resource_graph.query import Query, Row, Table
+from azure_emulator.providers.resource_graph.query import Limits, Query, Row, Table
 from azure_emulator.providers.resource_graph.scalars import QueryError, Value, text
 from azure_emulator.types import Answer, Call, Provider, Rate
 
@@ -56,23 +56,33 @@ def _query(call: Call) -> Answer:
     asked, options = body.get("query"), body.get("options") or {}
     if not isinstance(asked, str) or not asked.strip():
         raise _refusal([("EmptyQuery", "Query cannot be empty.", {})])
-    subscriptions = {str(one).lower() for one in body.get("subscriptions") or call.engine.subscriptions}
-    try:
-        query = Query(lambda name: _table(call, name, subscriptions), call.engine.clock.at(call.engine.now))
-        table = query.run(asked)
-    except QueryError as error:
-        raise _refusal([("InvalidQuery", _INVALID, {}), (error.code, str(error), error.details)]) from error
-    return _page(asked, table, options)
-
-
-def _page(asked: str, table: Table, options: dict[str, Any]) -> Answer:
     top = options.get("$top") or TOP
     if not isinstance(top, int) or not 1 <= top <= TOP_LIMIT:
         raise _refusal([("InvalidTop", f"$top must be between 1 and {TOP_LIMIT}.", {})])
     digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
-    start = int(options.get("$skip") or 0)
-    if options.get("$skipToken"):
-        start = _start(str(options["$skipToken"]), digest)
+    token = options.get("$skipToken")
+    start = _start(str(token), digest) if token else int(options.get("$skip") or 0)
+    subscriptions = frozenset(str(one).lower() for one in body.get("subscriptions") or call.engine.subscriptions)
+    question, late = (digest, subscriptions, call.principal), call.engine.late
+    table = (late.recall(question) if token else None) or _run(call, asked, subscriptions)
+    answer = _page(table, start, top, digest, options)
+    if "$skipToken" in answer.body:
+        late.remember(question, table)
+    else:
+        late.forget(question)
+    return answer
+
+
+def _run(call: Call, asked: str, subscriptions: Collection[str]) -> Table:
+    engine = call.engine
+    try:
+        query = Query(lambda name, limits: _table(call, name, limits, subscriptions), engine.clock.at(engine.now))
+        return query.run(asked)
+    except QueryError as error:
+        raise _refusal([("InvalidQuery", _INVALID, {}), (error.code, str(error), error.details)]) from error
+
+
+def _page(table: Table, start: int, top: int, digest: str, options: dict[str, Any]) -> Answer:
     rows = table.rows[start : start + top]
     more = start + len(rows) < len(table.rows)
     # Without the column id there is nothing to go on from (azure-docs, paging of Resource Graph).
@@ -127,15 +137,17 @@ def _refusal(details: list[tuple[str, str, dict[str, Any]]]) -> ArmError:
     )  # fmt: skip
 
 
-def _table(call: Call, name: str, subscriptions: set[str]) -> Table:
+def _table(call: Call, name: str, limits: Limits, subscriptions: Collection[str]) -> Table:
     engine = call.engine
     if name not in _TABLES:
         raise QueryError("DisallowedLogicalTableName", f"Table {name} is invalid, unsupported or disallowed.")
-    lag = float(engine.setting("resourceGraphLagSeconds", LAG_SECONDS))
-    rows = engine.late.rows(lag, partial(_row, engine))
-    rows += [_subscription(engine, identity) for identity in engine.subscriptions.values()]
-    found = [row for row in rows if _TABLE_OF.get(row["type"], "resources") == name]
-    found = [row for row in found if row["subscriptionId"].lower() in subscriptions]
+    late = engine.late
+    late.take_in(float(engine.setting("resourceGraphLagSeconds", LAG_SECONDS)), partial(_row, engine))
+    types = [kind for kind in limits.get("type", late.texts("type")) if _TABLE_OF.get(kind, "resources") == name]
+    rows = late.rows({**limits, "type": types})
+    if _TABLE_OF[_SUBSCRIPTION] == name:
+        rows += [_subscription(engine, identity) for identity in engine.subscriptions.values()]
+    found = [row for row in rows if row["subscriptionId"].lower() in subscriptions]
     return Table(list(_COLUMNS), _seen_by(call, found))
 
 

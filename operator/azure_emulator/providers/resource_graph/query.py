@@ -9,7 +9,7 @@ import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from azure_emulator.providers.resource_graph.scalars import QueryError, Value
 
 Row = dict[str, Value]
 Tree = lark.Tree[lark.Token]
+Limits = Mapping[str, frozenset[str]]
+"""By column, in lower case, the texts of which a row must have one to count in the end: others may be left out."""
 
 # Limits of a query that does not come from the portal: joins and unions together, mv-expand, and each table but the
 # default one on the right side of a join or union (azure-docs, query language; the code is what users have reported).
@@ -76,37 +78,77 @@ class Query:
     Parameters
     ----------
     tables
-        Makes a table of that name in lower case; QueryError for one that is not there.
+        Makes a table of that name in lower case, at least with the rows within the limits; QueryError for one that is
+        not there.
     now
         For now() and ago().
     """
 
-    def __init__(self, tables: Callable[[str], Table], now: datetime) -> None:
+    def __init__(self, tables: Callable[[str, Limits], Table], now: datetime) -> None:
         self._tables = tables
         self._now = now
         self._constants: dict[str, Value] = {}
+        self._memberships: dict[int, Callable[[Value], bool]] = {}
 
     def run(self, text: str) -> Table:
         """Carry it out."""
         tree = parse(text)
+        self._memberships.clear()
         _check_limits(tree)
         *lets, pipeline = tree.children
         for let in lets:
             name, value = _children(let)
             self._constants[_name(name)] = self._value(value, Scope({}, (), self._constants))
-        return self._pipeline(pipeline)
+        return self._pipeline(pipeline, {})
 
-    def _pipeline(self, tree: Any) -> Table:
+    def _pipeline(self, tree: Any, limits: Limits) -> Table:
         source, *operators = tree.children
-        table = self._source(source)
+        after = [limits]
+        for operator in reversed(operators):
+            after.append(self._limits_before(operator, after[-1]))
+        table = self._source(source, after.pop())
         for operator in operators:
-            table = getattr(self, f"_do_{operator.data}")(table, *operator.children)
+            limits = after.pop()
+            if operator.data == "union":
+                table = self._union(table, operator.children[-1], limits)
+            else:
+                table = getattr(self, f"_do_{operator.data}")(table, *operator.children)
         return table
 
-    def _source(self, tree: Any) -> Table:
+    def _source(self, tree: Any, limits: Limits) -> Table:
         if tree.data == "table":
-            return self._tables(_name(tree.children[0]).lower())
-        return self._pipeline(tree.children[0])
+            return self._tables(_name(tree.children[0]).lower(), limits)
+        return self._pipeline(tree.children[0], limits)
+
+    # -- limits: what a table need not show, because no row of it would come through ---------------------------------
+
+    def _limits_before(self, operator: Any, after: Limits) -> Limits:
+        """The limits of what goes into an operator, given those of what comes out of it."""
+        match operator.data:
+            case "where":
+                return _both(self._limits_of(operator.children[0]), after)
+            case "union" | "order":
+                return after
+            case "extend":
+                made = {name for name, _ in self._named(operator.children[0])}
+                return {name: texts for name, texts in after.items() if name not in made}
+            case _:
+                return {}
+
+    def _limits_of(self, condition: Any) -> Limits:
+        """The limits that a condition sets by comparing columns with literals; a row beyond them does not meet it."""
+        if condition.data == "all_of":
+            return reduce(_both, map(self._limits_of, condition.children))
+        if condition.data not in ("compare", "member"):
+            return {}
+        left, operator, right = condition.children
+        if left.data != "name" or str(operator).lower() not in ("==", "=~", "in", "in~"):
+            return {}
+        literals = right.children if right.data == "members" else [right]
+        if any(literal.data != "string" for literal in literals):
+            return {}
+        texts = (self._value(literal, Scope({}, ())) for literal in literals)
+        return {_name(left.children[0]): frozenset(text.lower() for text in texts)}
 
     # -- operators ---------------------------------------------------------------------------------------------------
 
@@ -197,10 +239,10 @@ class Query:
     def _do_count(self, table: Table) -> Table:
         return Table(["Count"], [{"Count": len(table.rows)}])
 
-    def _do_union(self, table: Table, *parts: Any) -> Table:
-        other = self._source(parts[-1])
+    def _union(self, table: Table, source: Any, limits: Limits) -> Table:
+        other = self._source(source, limits)
         columns = [*table.columns, *(name for name in other.columns if name not in table.columns)]
-        return Table(columns, [{name: row.get(name) for name in columns} for row in (*table.rows, *other.rows)])
+        return Table(columns, [*_keep(table, columns).rows, *_keep(other, columns).rows])
 
     def _do_mv_expand(self, table: Table, columns: Any) -> Table:
         named = self._named(columns)
@@ -218,7 +260,7 @@ class Query:
         name = str(kind.children[0]).lower() if kind is not None else "innerunique"
         if name not in _JOINS:
             raise QueryError("UnsupportedJoinFlavor", f'The join kind "{name}" is not supported or not allowed.')
-        other = self._source(source)
+        other = self._source(source, {})
         pairs = [_join_key(key) for key in keys.children]
         for one, two in pairs:
             _require(table, one)
@@ -322,8 +364,12 @@ class Query:
         return comparison(one, other) if comparison is not None else scalars.word(str(operator), one, other)
 
     def _is_member(self, scope: Scope, left: Any, operator: Any, members: Any) -> bool:
-        values = [self._value(value, scope) for value in members.children]
-        return scalars.member(str(operator), self._value(left, scope), values)
+        test = self._memberships.get(id(members))
+        if test is None:
+            test = scalars.membership(str(operator), [self._value(value, scope) for value in members.children])
+            if not any(members.find_data("name")):
+                self._memberships[id(members)] = test  # of literals: the same for all rows
+        return test(self._value(left, scope))
 
     def _is_between(self, scope: Scope, value: Any, operator: Any, low: Any, high: Any) -> bool:
         one, least, most = (self._value(part, scope) for part in (value, low, high))
@@ -472,7 +518,14 @@ def _unknown_function(name: str) -> QueryError:
     return QueryError("UnknownFunction", f"Unknown function: '{name}'.")
 
 
+def _both(one: Limits, other: Limits) -> Limits:
+    common = {name: one[name] & other[name] for name in one if name in other}
+    return {**one, **other, **common}
+
+
 def _keep(table: Table, columns: list[str]) -> Table:
+    if columns == table.columns:
+        return table
     return Table(columns, [{name: row.get(name) for name in columns} for row in table.rows])
 
 

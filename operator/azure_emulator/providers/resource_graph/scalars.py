@@ -146,16 +146,28 @@ def word(operator: str, left: Value, right: Value) -> bool:
     return _WORDS[name.removesuffix("_cs")](one, other) != negated
 
 
-def member(operator: str, left: Value, values: Sequence[Value]) -> bool:
-    """`in`, `!in~`, `has_any`, `has_all`; a list among the values counts as its items."""
+def membership(operator: str, values: Sequence[Value]) -> Callable[[Value], bool]:
+    """`in`, `!in~`, `has_any`, `has_all`: a test of one value; a list among the values counts as its items."""
     name = operator.lower()
     flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
     if name == "has_any":
-        return any(word("has", left, item) for item in flat)
+        return lambda left: any(word("has", left, item) for item in flat)
     if name == "has_all":
-        return all(word("has", left, item) for item in flat)
-    comparison = COMPARISONS["=~" if name.endswith("~") else "=="]
-    return any(comparison(left, item) for item in flat) != name.startswith("!")
+        return lambda left: all(word("has", left, item) for item in flat)
+    negated = name.startswith("!")
+    if name.endswith("~"):
+        folded = {text(item).lower() for item in flat}
+        return lambda left: (text(left).lower() in folded) != negated
+    texts = {item for item in flat if isinstance(item, str)}
+    others = [item for item in flat if not isinstance(item, str)]
+
+    def is_in(left: Value) -> bool:
+        # Two strings are compared as they are; whatever else may be equal to what is written otherwise.
+        if isinstance(left, str):
+            return left in texts or any(equal(left, item) for item in others)
+        return any(equal(left, item) for item in flat)
+
+    return lambda left: is_in(left) != negated
 
 
 def arithmetic(operator: str, left: Value, right: Value) -> Value:
