@@ -273,4 +273,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 15
     settings.watching.chunk_size = PAGE_SIZE
     settings.persistence.diffbase_storage = _NoDiffBase()
+    # When one watch dies, such as at a CRD that is gone, kopf ends; it was seen to wait for another one for ever then,
+    # deaf to SIGTERM. A process that is killed is started anew.
+    settings.process.ultimate_exiting_timeout = 15
     return settings
