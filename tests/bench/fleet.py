@@ -106,7 +106,7 @@ class Fleet:
         self._take_in()
         if not self._restart():
             self._report.notes.append(
-                f"The operator was not at rest {KNOWN_SECONDS:.0f} s after its start: all else would say nothing."
+                f"The operator did not know all {KNOWN_SECONDS:.0f} s after its start: all else would say nothing."
             )
             return
         self._idle()
@@ -156,7 +156,7 @@ class Fleet:
         operator, azure = self._world.operator, self._world.azure
         since = azure.last_request()
         operator.start()
-        if self._rest(FIRST_SECONDS) is None:
+        if self._all_known(FIRST_SECONDS) is None or self._rest(FIRST_SECONDS) is None:
             msg = f"The operator did not come to rest within {FIRST_SECONDS:.0f} s of its first start on the copies."
             raise BenchError(msg)
         phase = Phase("first start", azure.requests(since), kubernetes=operator.kubernetes_writes())
@@ -167,14 +167,16 @@ class Fleet:
         )
 
     def _restart(self) -> bool:
-        """Start the operator; answers whether it came to rest."""
+        """Start the operator; answers whether it got to know all environments."""
         self._say("the operator is started anew")
         operator, azure = self._world.operator, self._world.azure
         since, began = azure.last_request(), time.monotonic()
         operator.start()
-        rested = self._rest(KNOWN_SECONDS)
-        took = rested - began if rested is not None else KNOWN_SECONDS
-        what = "restart until all are known" if rested is not None else "restart until all are known: given up after"
+        seen = self._all_known(KNOWN_SECONDS)
+        took = seen - began if seen is not None else KNOWN_SECONDS
+        what = "restart until all are known" if seen is not None else "restart until all are known: given up after"
+        # What it has found out may still lead to a write.
+        rested = self._rest(KNOWN_SECONDS) if seen is not None else None
         phase = Phase("restart", azure.requests(since), kubernetes=operator.kubernetes_writes())
         used = operator.processor_seconds()
         memory = operator.resident_mib() * 1.048576
@@ -191,6 +193,16 @@ class Fleet:
         )
         self._report.data["restart"] = {**phase.as_json(), "written": _written(phase)}
         return rested is not None
+
+    def _all_known(self, seconds: float) -> float | None:
+        """Return the moment at which the operator had looked at every environment, None if that did not come."""
+        deadline = time.monotonic() + seconds
+        while self._world.operator.known() < self._environments:
+            time.sleep(0.25)
+            self._world.check()
+            if time.monotonic() > deadline:
+                return None
+        return time.monotonic()
 
     def _idle(self) -> None:
         self._say("nothing is due, for a minute")

@@ -29,6 +29,7 @@ START_SECONDS, END_SECONDS = 60.0, 15.0
 ANSWER_SECONDS = 120.0  # a query of Resource Graph over many resources keeps the emulator busy
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxy is set: this is our own machine
+_KNOWN = re.compile(r"^hpc_environments_known (\S+)$", re.MULTILINE)
 _KUBERNETES_WRITE = re.compile(r'^hpc_kubernetes_writes_total\{what="(\w+)"\} (\S+)$', re.MULTILINE)
 
 
@@ -167,6 +168,12 @@ class Operator(Program):
         """Return how often it wrote what, since its start."""
         return Counter({what: int(float(number)) for what, number in _KUBERNETES_WRITE.findall(self._ask("metrics"))})
 
+    def known(self) -> int:
+        """Return how many environments it has looked at since its start."""
+        found = _KNOWN.search(self._ask("metrics"))
+        assert found is not None
+        return int(float(found[1]))
+
     def _is_ready(self) -> bool:
         self.check()
         try:
@@ -175,7 +182,7 @@ class Operator(Program):
             return False
 
     def _ask(self, path: str) -> str:
-        with _opener.open(f"http://{self._address}/{path}", timeout=10) as answer:
+        with _opener.open(f"http://{self._address}/{path}", timeout=ANSWER_SECONDS) as answer:
             return str(answer.read().decode())
 
 
