@@ -345,6 +345,9 @@ class Scheduler(Model):
     )
 
 
+LARGEST_LOGIN_COUNT = 20
+
+
 class LoginNodes(Model):
     """Login nodes, where users submit jobs."""
 
@@ -354,7 +357,7 @@ class LoginNodes(Model):
         because="login nodes are added and removed one by one",
         description="Number of login nodes.",
         ge=0,
-        le=20,
+        le=LARGEST_LOGIN_COUNT,
     )
     vm_size: VmSize = setting(
         "Standard_D4s_v5",

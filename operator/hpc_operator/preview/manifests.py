@@ -56,7 +56,8 @@ class Manifests:
 
     def snapshots(self) -> list[Snapshot]:
         """Return each environment with what belongs to it, as a cluster that held nothing else would have them."""
-        everything = self._resources.values()
+        # In the order that a cluster gives them, so that what is made from several comes out the same.
+        everything = [self._resources[key] for key in sorted(self._resources)]
         environments = [item for item in everything if isinstance(item, HPCEnvironment)]
         found = []
         for environment in environments:

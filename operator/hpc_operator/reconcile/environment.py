@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from hpc_operator.api import CustomResource, HPCEnvironment
 from hpc_operator.api.hpc_environment import ManagedResource
-from hpc_operator.api.plan import Plan
+from hpc_operator.api.plan import WARNINGS_SHOWN, Plan, PlannedChange
 from hpc_operator.arm import CALLER, Azure, AzureError, ErrorClass, Handle, succeeded
 from hpc_operator.blueprint import Problem, find_adoption_problems, find_problems
 from hpc_operator.graph import Owner, UnresolvedError, resolve
@@ -32,6 +32,7 @@ from hpc_operator.reconcile.removal import Removal
 from hpc_operator.reconcile.rollout import Node
 from hpc_operator.reconcile.scope import Operator, Scope, held_scope, inputs_of, owner_of, scope_of
 from hpc_operator.reconcile.states import describe, is_ready
+from hpc_operator.reconcile.stock import take_stock
 from hpc_operator.subscription import Subscription
 
 logger = logging.getLogger(__name__)
@@ -175,6 +176,7 @@ class Reconciler:
         scope = scope_of(snapshot, environment, problems, memory, self._operator)
         tools = self._tools(scope, memory)
         await self._look(scope, memory, tools)
+        warnings = await take_stock(self._azure, scope, memory)
         study = await self._study(scope, memory, tools, inventory.update(scope, memory))
         refused = [
             Change(Action.BLOCKED, str(owner), str(owner), owner, problem.message, reason=problem.reason)
@@ -182,7 +184,8 @@ class Reconciler:
             if owner not in seen
         ]
         plan = self._plan(scope, memory, study, [*refused, *study.all_changes])
-        return plan or Plan(hash=scope.specification, summary="nothing to do")
+        plan = plan or Plan(hash=scope.specification, summary="nothing to do")
+        return plan.model_copy(update={"warnings": (*warnings, *plan.warnings)[:WARNINGS_SHOWN]})
 
     def _plan(self, scope: Scope, memory: Memory, study: Study, changes: list[Change]) -> Plan | None:
         findings = memory.inspection.findings if memory.inspection is not None else ()
@@ -519,10 +522,10 @@ class Reconciler:
         recorded = {item["id"].lower() for item in before.get("resources", ())}
         if memory.inventory.keys() - recorded:
             return True
-        told = {(item["action"], item["id"]) for item in (before.get("plan") or {}).get("changes", ())}
+        told = [_essence(PlannedChange.model_validate(item)) for item in (before.get("plan") or {}).get("changes", ())]
         plan = plan_of(study.all_changes, scope.specification, "")
         return plan is not None and any(
-            not change.waits_for and (change.action, change.id) not in told for change in plan.changes
+            not change.waits_for and _essence(change) not in told for change in plan.changes
         )
 
     async def _converge_nodes(self, scope: Scope, nodes: NodeApplier, study: Study) -> None:
@@ -619,6 +622,11 @@ class Reconciler:
             else:
                 due = min(due, memory.busy_until)
         return max(0.0, due - _now())
+
+
+def _essence(change: PlannedChange) -> PlannedChange:
+    """Return a change without what it costs, which may be known later."""
+    return change.model_copy(update={"quota": "", "price_per_hour": ""})
 
 
 def _now() -> float:

@@ -318,6 +318,10 @@ class Planner:
             Whether it is the scale set of an earlier generation of nodes.
         """
         holds_data = resource is not None and resource.holds_data
+        cores: Counter[str] = Counter()
+        size = vm_size_of(self._memory.observed.get(item.id.lower()) or {})
+        if isinstance(size, str):
+            self._count(cores, size, -1)
         change = Change(
             Action.DELETE,
             item.id,
@@ -325,6 +329,8 @@ class Planner:
             Owner.parse(item.owner),
             "It is no longer wanted.",
             touches="its data" if holds_data else "",
+            cores=cores,
+            price=-(self.price_of(size) or 0.0) or None if isinstance(size, str) else None,
         )
         wait = self._hold(change, holds_data=holds_data, begun=part_of_roll)
         return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
