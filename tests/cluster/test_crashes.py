@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from crashing.calls import Call
-from crashing.campaign import Campaign, Figures, faults_of, kills_of, points_of
+from crashing.campaign import Campaign, Figures, Pace, faults_of, kills_of, meet, points_of
 from crashing.world import World
 
 from .conftest import Cluster
@@ -24,7 +24,8 @@ LIVES = {"kills": 8, "faults": 10}
 async def sample(campaign: Campaign, calls: list[Call], ways: Callable[[Call], tuple[str, ...]], lives: int) -> Figures:
     points = points_of(calls, ways)
     # Always the same ones, as far as lives are the same.
-    return await campaign.run(random.Random(1).sample(points, len(points) // SHARE), lives=lives, at_most=1)
+    some = random.Random(1).sample(points, len(points) // SHARE)
+    return await meet([campaign], some, Pace(lives=lives, at_most=1))
 
 
 async def test_nothing_comes_of_kills_and_of_calls_that_go_wrong(crd_cluster: Cluster, tmp_path: Path) -> None:

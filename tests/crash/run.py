@@ -1,7 +1,7 @@
 """`make test-crash`: kills the operator at every call of a life, then lets every call go wrong; prints the figures.
 
     python tests/crash/run.py --only kills
-    python tests/crash/run.py --point 'create | PUT virtualMachines/climate-hpc-*-1 | sent'
+    python tests/crash/run.py --point 'resize | PUT virtualMachines/* | sent'
 
 Exit code 1 if a life deviates from the undisturbed one, or if more points than `UNMET_AT_MOST` were not met.
 """
@@ -21,12 +21,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from crashing.calls import Call, Point
-from crashing.campaign import Campaign, Figures, faults_of, kills_of, points_of
+from crashing.campaign import Campaign, Figures, Pace, faults_of, kills_of, meet, points_of
 from crashing.judge import Deviation
 from crashing.processes import ROOT, HarnessError
 from crashing.proxy import RESTART
@@ -96,20 +95,21 @@ async def _run(directory: Path, options: argparse.Namespace, say: Callable[[str]
                 for n in range(1 if options.point else options.worlds)
             ]
             campaigns = [Campaign(world, _labelled(say, n)) for n, world in enumerate(worlds, 1)]
-            calls = await asyncio.gather(*(campaign.learn() for campaign in campaigns))
+            learnt = await asyncio.gather(*(campaign.learn() for campaign in campaigns))
+            calls = [call for found in learnt for call in found]
             if options.point:
-                points = [point for text in options.point for point in _named(Point.parse(text), calls[0])]
-                return {"points": await campaigns[0].run(points, at_most=1, at_once=True)}
+                points = [point for text in options.point for point in _named(Point.parse(text), calls)]
+                return {"points": await meet(campaigns, points, Pace(lives=None, at_most=1))}
             results: dict[str, Figures] = {}
             parts = {"kills": kills_of, "faults": faults_of}
             for name, ways in parts.items():
                 if options.only in {None, name}:
                     say(f"{name}: to every call")
-                    results[name] = await _everywhere(campaigns, calls, ways, options.lives)
+                    results[name] = await meet(campaigns, points_of(calls, ways), Pace(at_most=options.lives))
             if options.only in {None, "restarts"}:
                 say("restarts of the API server")
                 # Alone: whoever shares the API server would be disturbed as well.
-                results["restarts"] = await campaigns[0].run(_restarts(calls[0]), lives=1, at_most=2)
+                results["restarts"] = await meet(campaigns[:1], _restarts(learnt[0]), Pace(lives=1, at_most=2))
             return results
 
 
@@ -117,32 +117,8 @@ def _labelled(say: Callable[[str], None], number: int) -> Callable[[str], None]:
     return lambda text: say(f"world {number}: {text}")
 
 
-async def _everywhere(
-    campaigns: list[Campaign], calls: list[list[Call]], ways: Callable[[Call], tuple[str, ...]], at_most: int | None
-) -> Figures:
-    """Share the points among the worlds."""
-    shares = [
-        [point for point in points_of(its_calls, ways) if _share(point, len(campaigns)) == number]
-        for number, its_calls in enumerate(calls)
-    ]
-    parts = await asyncio.gather(
-        *(campaign.run(share, at_most=at_most) for campaign, share in zip(campaigns, shares, strict=True))
-    )
-    total = Figures()
-    for part in parts:
-        total.add(part)
-    return total
-
-
-def _share(point: Point, count: int) -> int:
-    # Names hold what depends on the namespace; types do not.
-    what, _, path = point.call.partition(" ")
-    kind = "/".join(path.split("/")[::2])
-    return zlib.crc32(f"{point.stage} {what} {kind} {point.disturbance}".encode()) % count
-
-
 def _named(pattern: Point, calls: list[Call]) -> list[Point]:
-    """Return the points of the undisturbed life that a pattern names; digests in names are other ones elsewhere."""
+    """Return the points of the undisturbed life that a pattern names."""
     names = dict.fromkeys(call.name for call in calls if call.stage == pattern.stage)
     found = [name for name in names if fnmatch.fnmatchcase(name, pattern.call)]
     if not found:

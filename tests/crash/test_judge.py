@@ -152,6 +152,7 @@ def test_names_are_the_same_in_every_life():
     names = Names()
     assert names.azure("PUT", role) == "PUT vaults/<vault>/roleAssignments/<id>"
     assert names.azure("GET", GROUP) == "GET resourceGroup"
+    assert names.azure("PUT", f"{NODE}-1") == "PUT virtualMachines/climate-hpc-<generation>-1"
     operation_path = f"/subscriptions/s/providers/Microsoft.Network/locations/westeurope/operations/{guid}"
     names.note_operation(
         "PUT virtualNetworks/vnet", {"Azure-AsyncOperation": f"http://x{operation_path}?api-version=1"}

@@ -15,6 +15,12 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # The only name that depends on the uid of its environment, which is another one in each life, and the names of role
 # assignments, which are made from their scope.
 _VAULT = re.compile(r"(?<=/vaults/)hpc-[a-z2-7]{20}", re.IGNORECASE)
+# What depends on the namespace, and is another one in another world.
+_DIGESTS = (
+    (re.compile(r"(/climate-(?:gpu|hpc))-[a-z2-7]{5}(?=-|/|$)"), r"\1-<generation>"),
+    (re.compile(r"(?<=/storageAccounts/)hpc[a-z2-7]{21}"), "<account>"),
+    (_GUID, "<id>"),
+)
 # What Azure makes along with something else has a name that it makes up.
 _MADE_UP = re.compile(r"(?<=_osdisk_1_)[0-9a-f]{32}|(?<=\.nic\.)[0-9a-f-]{36}", re.IGNORECASE)
 _OBJECT = re.compile(r"^/apis/azurehpc\.io/v1alpha1/namespaces/[^/]+/(?P<object>[^/]+/[^/]+)(?P<status>/status)?$")
@@ -79,8 +85,9 @@ class Names:
         path = canonical(path)
         found = _IN_GROUP.match(path)
         rest = found["rest"] if found else path.partition("/providers/")[2]
-        short = _PROVIDER.sub("", rest).strip("/") or "resourceGroup"
-        return f"{method} {short if found else _GUID.sub('<id>', short)}"
+        for digest, word in _DIGESTS:
+            rest = digest.sub(word, rest)
+        return f"{method} {_PROVIDER.sub('', rest).strip('/') or 'resourceGroup'}"
 
     def note_operation(self, name: str, headers: Mapping[str, str]) -> None:
         """Remember the URLs of an operation that a write, or a poll that was sent elsewhere, has started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import statistics
 import time
@@ -17,8 +18,8 @@ from crashing.processes import HarnessError
 from crashing.proxy import CUT, HANG, KILLS, LATE, LOST, RESTART, UNSENT, WATCH_CUT
 from crashing.world import World
 
-LIVES = 30
-"""In about so many lives every point is met: a life with fewer kills judges each more sharply, and takes as long."""
+LIVES = 50
+"""In about so many lives every point is met: 20 kills in each, or 40 faults."""
 CALLS_BETWEEN = 4
 FRUITLESS = 3
 """After so many lives in which nothing new was met, what is left is taken for not to be met."""
@@ -112,17 +113,30 @@ class Figures:
     seconds: float = 0.0
     deviations: list[Deviation] = field(default_factory=list)
 
-    def add(self, other: Figures) -> None:
-        """Add those of another worker."""
-        for name in ("points", "met", "unmet", "lives", "kills", "refused", "restarts", "calls", "deviations"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.disturbances += other.disturbances
-        self.repeated += other.repeated
-        self.seconds = max(self.seconds, other.seconds)
-
     def as_json(self) -> dict[str, Any]:
         figures = {**vars(self), "deviations": [str(deviation) for deviation in self.deviations]}
         return {**figures, "restarts": round(statistics.median(self.restarts), 3) if self.restarts else None}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much happens in one life.
+
+    Parameters
+    ----------
+    lives
+        In about so many lives all is met; None for as soon as its call comes, however soon after another one.
+    at_most
+        End after so many lives in each world, whatever is left.
+    """
+
+    lives: int | None = LIVES
+    at_most: int | None = None
+
+    @property
+    def calls_between(self) -> int:
+        """How many calls lie between two disturbances at least."""
+        return 0 if self.lives is None else CALLS_BETWEEN
 
 
 class Campaign:
@@ -166,48 +180,31 @@ class Campaign:
         self._say(f"undisturbed: {life.seconds:.0f} s, {len(self._world.calls)} calls")
         return life
 
-    async def run(
-        self, points: Iterable[Point], *, lives: int = LIVES, at_most: int | None = None, at_once: bool = False
-    ) -> Figures:
-        """Live until the points are met.
-
-        Parameters
-        ----------
-        points
-            What is to be met.
-        lives
-            In about so many lives.
-        at_most
-            End after so many lives, whatever is left.
-        at_once
-            Meet each as soon as its call comes, however soon after another one.
-        """
-        began = time.monotonic()
-        wanted = dict.fromkeys(points)
-        figures = Figures(points=len(wanted))
-        gaps = {} if at_once else self._gaps(wanted, lives)
+    async def run(self, wanted: dict[Point, None], pace: Pace, figures: Figures) -> None:
+        """Live until all is met; other worlds may take points away at the same time."""
+        gaps = self._gaps(wanted, pace)
         self._world.after_kill = lambda kill: self.judge.inventory(self._world, kill)
-        fruitless = 0
-        while wanted and fruitless < FRUITLESS and figures.lives != at_most:
-            script = Script(wanted, gaps, 0 if at_once else CALLS_BETWEEN)
-            life = await live(self._world, script, f"life-{figures.lives + 1}")
+        lives = fruitless = 0
+        while wanted and fruitless < FRUITLESS and lives != pace.at_most:
+            lives += 1
+            script = Script(wanted, gaps, pace.calls_between)
+            life = await live(self._world, script, f"life-{lives}")
             self._count(figures, life, script)
             fruitless = 0 if script.met else fruitless + 1
             left = Counter(point.stage for point in wanted)
             stages = ", ".join(f"{scene.stage} {scene.seconds:.1f} s" for scene in life.scenes)
             self._say(
-                f"life {figures.lives}: {life.seconds:.0f} s ({stages}), {len(script.met)} points,"
+                f"life {lives}: {life.seconds:.0f} s ({stages}), {len(script.met)} points,"
                 f" {len(wanted)} left {dict(left)}, {len(figures.deviations)} deviations"
             )
         self._world.after_kill = None
-        figures.unmet = [str(point) for point in wanted]
-        figures.seconds = time.monotonic() - began
-        return figures
 
-    def _gaps(self, wanted: Iterable[Point], lives: int) -> dict[str, int]:
+    def _gaps(self, wanted: Iterable[Point], pace: Pace) -> dict[str, int]:
+        if pace.lives is None:
+            return {}
         progress = Counter(call.stage for call in self.calls if call.is_progress)
         counts = Counter(point.stage for point in wanted)
-        return {stage: max(1, progress[stage] // math.ceil(count / lives)) for stage, count in counts.items()}
+        return {stage: max(1, progress[stage] // math.ceil(count / pace.lives)) for stage, count in counts.items()}
 
     def _count(self, figures: Figures, life: Life, script: Script) -> None:
         world = self._world
@@ -223,3 +220,14 @@ class Campaign:
         figures.deviations += verdict.deviations
         for deviation in verdict.deviations:
             self._say(str(deviation))
+
+
+async def meet(campaigns: Iterable[Campaign], points: Iterable[Point], pace: Pace) -> Figures:
+    """Have all worlds live until all points are met, each in one of them."""
+    began = time.monotonic()
+    wanted = dict.fromkeys(points)
+    figures = Figures(points=len(wanted))
+    await asyncio.gather(*(campaign.run(wanted, pace, figures) for campaign in campaigns))
+    figures.unmet = [str(point) for point in wanted]
+    figures.seconds = time.monotonic() - began
+    return figures
