@@ -19,7 +19,8 @@ from typing import Any
 
 from azure_emulator.store import STATE_FILE
 from hpc_operator.blueprint import Blueprint
-from hpc_operator.graph import Resource
+from hpc_operator.graph import Resource, resolve
+from hpc_operator.reconcile.plan import fingerprint
 
 Rename = Callable[[str], str]
 
@@ -131,6 +132,30 @@ def shared_guids(state: Path) -> set[str]:
             str(properties[name]).lower() for name in ("tenantId", "createdBy", "updatedBy") if name in properties
         }
     return found
+
+
+class Applied:
+    """What the operator notes of each resource of a copy: a hash of the body that was written last.
+
+    Parameters
+    ----------
+    state
+        Of the emulator that has the original, and that is not running.
+    original
+        What it is copied from.
+    """
+
+    def __init__(self, state: Path, original: Original) -> None:
+        with closing(sqlite3.connect(state / STATE_FILE)) as database:
+            rows = [json.loads(text) for (text,) in database.execute("select document from resources")]
+        self._bodies = [(original.cut(row["id"]), original.cut(json.dumps(row["body"]))) for row in rows]
+
+    def of(self, blueprint: Blueprint, rename: Rename) -> Mapping[str, str]:
+        """Return the hashes by lower-case id; bodies refer to what Azure has allotted, principals and addresses."""
+        observed = {
+            filled(key, rename).lower(): json.loads(filled(pieces, rename)) for key, pieces in self._bodies
+        }  # fmt: skip
+        return {item.id.lower(): fingerprint(resolve(item.body, observed)) for item in blueprint.graph}
 
 
 def copy_azure(state: Path, original: Original, renames: Iterable[Rename]) -> int:

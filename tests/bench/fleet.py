@@ -14,13 +14,14 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import session
 from chain import blueprint_of
-from clones import Original, Rename, copy_azure, filled, shared_guids
+from clones import Applied, Original, Rename, copy_azure, filled, shared_guids
 from counting import Phase, Request, kind_of
 from kubernetes.aio import client, config
 from report import Figure, Report
@@ -140,9 +141,7 @@ class Fleet:
 
     def _copy(self, objects: Objects, state: Path) -> None:
         self._say(f"{(self._environments - 1) * len(objects):,} custom resources are written to the API server")
-        original, clones = asyncio.run(
-            _write_objects(self._world.kubeconfig, objects, self._environments, shared_guids(state))
-        )
+        original, clones = asyncio.run(_write_objects(self._world.kubeconfig, objects, self._environments, state))
         self._say(f"what Azure holds for {self._environments:,} environments is written to the emulator's disk")
         total = copy_azure(state, original, (rename for _, rename in clones))
         self._report.data["fleet"] = {"environments": self._environments, "azureResources": total}
@@ -313,9 +312,7 @@ def _status_alone(body: dict[str, Any]) -> str:
     return json.dumps({name: body[name] for name in ("apiVersion", "kind", "status")})
 
 
-async def _write_objects(
-    kubeconfig: Path, objects: Objects, environments: int, shared: set[str]
-) -> tuple[Original, Clones]:
+async def _write_objects(kubeconfig: Path, objects: Objects, environments: int, state: Path) -> tuple[Original, Clones]:
     """Write copies of an environment's custom resources, as its operator would have left them."""
     source = blueprint_of(objects)
     versions = {name: body["status"]["image"] for (kind, name), body in objects.items() if kind == "ComputePartition"}
@@ -349,18 +346,21 @@ async def _write_objects(
 
         number, made, blueprint = await create(1)
         uid = objects["HPCEnvironment", name_of(0)]["metadata"]["uid"]
-        original = Original((name_of(0), uid), network_of(0), source, shared, blueprint)
+        original = Original((name_of(0), uid), network_of(0), source, shared_guids(state), blueprint)
+        applied_to = Applied(state, original)
         statuses = {name: original.cut(_status_alone(body)) for (_, name), body in objects.items()}
 
-        async def write_statuses(number: int, made: list[dict[str, Any]], rename: Rename) -> None:
+        async def write_statuses(
+            number: int, made: list[dict[str, Any]], rename: Rename, applied: Mapping[str, str]
+        ) -> None:
             for body in made:
                 name = body["metadata"]["name"]
                 copy = json.loads(filled(statuses[name.replace(name_of(number), name_of(0))], rename))
-                # The engine writes them in this order, and some names are hashes. So is `applied`, of whole bodies: the
-                # copy's first operator writes its own.
+                # The engine writes them in this order, and some names are hashes.
                 copy["status"].get("resources", []).sort(key=lambda item: item["id"].lower())
                 for item in copy["status"].get("resources", []):
-                    item.pop("applied", None)
+                    if "applied" in item:
+                        item["applied"] = applied[item["id"].lower()]
                 copy["metadata"] = {"name": name, "uid": body["metadata"]["uid"]}
                 await custom.patch_namespaced_custom_object_status(
                     GROUP, VERSION, NAMESPACE, plurals[body["kind"]], name, copy, field_manager=FIELD_MANAGER,
@@ -374,7 +374,7 @@ async def _write_objects(
         async def finish(number: int, made: list[dict[str, Any]], blueprint: Blueprint) -> tuple[str, Rename]:
             uid = next(body["metadata"]["uid"] for body in made if body["kind"] == "HPCEnvironment")
             rename = functools.cache(original.rename((name_of(number), uid), network_of(number), blueprint))
-            await write_statuses(number, made, rename)
+            await write_statuses(number, made, rename, applied_to.of(blueprint, rename))
             return name_of(number), rename
 
         first = await finish(number, made, blueprint)
