@@ -12,7 +12,7 @@ from typing import Final
 
 from hpc_operator.api import StorageTier
 from hpc_operator.blueprint import storage
-from hpc_operator.blueprint.names import Site
+from hpc_operator.blueprint.names import CLAIM_TAG, Site
 from hpc_operator.blueprint.validation import Problem
 from hpc_operator.graph import ArmId, Graph, Owner, Resource, Step, lineage, moved
 
@@ -31,19 +31,29 @@ class Adopted:
         Of those that stand for some of ours their lower-case ids, and whether they were handed over to us.
     groups
         ARM ids of the resource groups that these are in.
+    claim
+        Which operator they are handed over to; empty where nothing shall be written.
     """
 
     places: Mapping[str, str]
     managed: Mapping[str, bool]
     groups: tuple[str, ...]
+    claim: str
 
     def mark(self, resource: Resource) -> Resource:
         """Return a resource of the graph with the marks of one that is adopted or only observed, where it is."""
         for whole in lineage(resource.id):
             managed = self.managed.get(whole.lower())
             if managed is not None:
-                return replace(resource, adopted=managed, observed_only=not managed, referenced=not managed)
+                marked = replace(resource, adopted=managed, observed_only=not managed, referenced=not managed)
+                return self._claimed(marked) if managed else marked
         return resource
+
+    def _claimed(self, resource: Resource) -> Resource:
+        """Return a resource that says itself which operator has it: its group is somebody else's, or nobody's."""
+        if not self.claim or "tags" not in resource.body:
+            return resource
+        return replace(resource, body={**resource.body, "tags": {**resource.body["tags"], CLAIM_TAG: self.claim}})
 
     def other_groups(self, site: Site) -> Iterator[Resource]:
         """Yield the resource groups beside ours, so that the claims on these are seen."""
@@ -71,6 +81,7 @@ def find(site: Site, tiers: Sequence[StorageTier]) -> Adopted:
         places=storage.in_other_accounts(site, tiers) | stand_ins,
         managed=managed | {item.lower(): True for item in attached.values()},
         groups=tuple(item.partition("/providers/")[0] for item in stand_ins.values()),
+        claim=site.claim,
     )
 
 

@@ -35,7 +35,8 @@ from hpc_operator.reconcile.states import blocking_needs, exclusive_scopes
 class Write:
     """One request that is about to be sent.
 
-    `replaces` says that it is laid over what is there at the moment when it is sent.
+    `replaces` says that it is laid over what is there when it is sent, `recovers` that it brings back what
+    was deleted.
     """
 
     resource_id: str
@@ -45,6 +46,7 @@ class Write:
     scopes: frozenset[str]
     needs: frozenset[str] = frozenset()
     replaces: bool = False
+    recovers: bool = False
 
     @property
     def key(self) -> str:
@@ -152,7 +154,7 @@ class Applier:
             return None
         change, owned = judgement.change, judgement.owned
         info = self._azure.type_info(resource.type)
-        tried = fingerprint({**owned, **self._recovery(key, info)})
+        tried = fingerprint(owned)
         if change is None or not change.may_start or not self._memory.may_try(key, self._now(), tried):
             return None
         scopes = exclusive_scopes(resource, resource.id, info.exclusive)
@@ -162,7 +164,7 @@ class Applier:
         write = Write(resource.id, "PUT", owned, tried, scopes, graph.needs(resource))
         if actual is None or not change.fields:
             # Azure repairs a failed resource when it is put again as it should be.
-            return replace(write, body=overlay(overlay(None, owned), self._recovery(key, info)))
+            return replace(write, body=overlay(None, owned))
         # A PUT replaces everything and a PATCH all tags, so both have to start from what is there now: see _request.
         if info.update == "PUT":
             return replace(write, replaces=True)
@@ -229,8 +231,11 @@ class Applier:
             self._memory.fail(key, error, self._now(), write.tried)
             # Nobody knows whether it was carried out: look before the next try.
             self._memory.doubtful.add(key)
-            if self._recovery(key, self._azure.type_info(ArmId.parse(write.resource_id).type)):
-                self._wake()  # The next try is another one.
+            recovery = self._recovery(key, self._azure.type_info(ArmId.parse(write.resource_id).type))
+            if recovery and write.verb == "PUT" and not write.recovers:
+                # The refusal says how it can be done, so it is no news for anybody.
+                self._memory.doubtful.discard(key)
+                await self._send(replace(write, body=overlay(write.body, recovery), recovers=True))
             return
         self._note(write, started)
         if key not in self._memory.operations and write.verb == "DELETE":
@@ -250,6 +255,23 @@ class Applier:
                 return await self._azure.patch(write.resource_id, write.body)
             case "DELETE":
                 return await self._azure.delete(write.resource_id)
+
+    async def change(self, resource_id: str, owned: Mapping[str, Any]) -> None:
+        """Change a part of a resource that is not wanted any more and stays; nothing is followed.
+
+        Raises
+        ------
+        AzureError
+            If Azure refuses.
+        """
+        key, info = resource_id.lower(), self._azure.type_info(ArmId.parse(resource_id).type)
+        actual = await self._azure.get(resource_id)
+        if actual is None or not (changes := differences(owned, actual, info)):
+            return
+        self._memory.keep_awake()
+        body = update_body(owned, actual, changes, info)
+        await (self._azure.put if info.update == "PUT" else self._azure.patch)(resource_id, body)
+        self._memory.observed[key] = overlay(actual, owned)
 
     def _note(self, write: Write, started: Started) -> None:
         key = write.key

@@ -174,7 +174,8 @@ class Planner:
         owned = resolve(resource.body, self._memory.observed)
         if actual is None:
             return self._missing(resource, owned)
-        if refusal := self._claim.refusal(resource, actual, was_ours=bool(self._applied(resource))):
+        refusal = self._claim.refusal(resource, actual, was_ours=bool(self._applied(resource)))
+        if refusal and not resource.observed_only:
             blocked = self._change(Action.BLOCKED, resource, refusal, reason="AlreadyExists")
             return Judgement(blocked, None, owned)
         info = self._type_info(resource.type)

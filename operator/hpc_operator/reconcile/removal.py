@@ -258,10 +258,13 @@ class Removal:
                 continue
             if isinstance(resource, ComputePartition) and resource.metadata.name in partitions:
                 continue
+            if not await self._give_back_claims(str(owner_of(resource))):
+                continue
             await self._say_kept(resource)
             await self._cluster.remove_finalizer(resource)
-        if not self.is_over() or not await self._give_back_claim():
+        if not self.is_over() or not await self._give_back_claims():
             return False
+        await self._look_for_others()
         await self._say_kept(self._scope.environment)
         await self._say(self._scope.environment, "Deleted", self._last_word())
         await self._cluster.remove_finalizer(self._scope.environment)
@@ -269,17 +272,32 @@ class Removal:
             self._azure.forget(item.id)
         return True
 
-    async def _give_back_claim(self) -> bool:
-        """Take our claim from a resource group that is kept, so that another environment may have what is in it."""
+    async def _look_for_others(self) -> None:
+        """Note what is in a resource group that is kept and belongs to somebody else."""
         group = self._scope.full.resource_group_id
-        tags = (self._memory.observed.get(group.lower()) or {}).get("tags") or {}
-        if tags.get(CLAIM_TAG) != self._scope.claim.holder:
-            return True
-        try:
-            await self._azure.patch(group, {"tags": {name: tags[name] for name in tags if name != CLAIM_TAG}})
-        except AzureError as error:
-            self._memory.fail(group.lower(), error, self._memory.now())
-            return False
+        if self._memory.observed.get(group.lower()) is not None:
+            held = await self._azure.list_resource_ids(group)
+            self._note_left(item for item in held if item.lower() not in self._memory.inventory)
+
+    async def _give_back_claims(self, owner: str | None = None) -> bool:
+        """Take our claim from what is kept, so that another environment may have it; return whether that is done.
+
+        Parameters
+        ----------
+        owner
+            Whose: Kind/name of a custom resource; None for all.
+        """
+        memory = self._memory
+        for key, item in memory.inventory.items():
+            tags = (memory.observed.get(key) or {}).get("tags") or {}
+            is_claimed = tags.get(CLAIM_TAG) == self._scope.claim.holder
+            if item.state != State.KEPT or not is_claimed or owner not in {None, item.owner}:
+                continue
+            try:
+                await self._applier.change(item.id, {"tags": {CLAIM_TAG: None}})
+            except AzureError as error:
+                memory.fail(key, error, memory.now())
+                return False
         return True
 
     def _last_word(self) -> str:
