@@ -15,7 +15,7 @@ import pytest
 from kubernetes.aio import client, config
 
 from hpc_operator.api import KINDS
-from hpc_operator.kubernetes_host.client import KubernetesCluster
+from hpc_operator.kubernetes_host.client import PAGE_SIZE, KubernetesCluster
 from hpc_operator.kubernetes_host.host import Host
 from hpc_operator.kubernetes_host.leadership import NotLeadingError
 from hpc_operator.reconcile.ports import Key
@@ -178,7 +178,9 @@ def test_a_start_knows_everything_with_one_list_of_objects_and_no_write(
     assert [item["verb"] for item in requests if item.get("objectRef", {}).get("name")] == [], "none is read alone"
     lists = [item["requestURI"] for item in requests if item["verb"] == "list"]
     for kind in KINDS:
-        pages = 1 + (ENVIRONMENTS * {"hpcenvironments": 1, "storagetiers": 5}.get(kind.info.plural, 10) - 1) // 500
+        pages = (
+            1 + (ENVIRONMENTS * {"hpcenvironments": 1, "storagetiers": 5}.get(kind.info.plural, 10) - 1) // PAGE_SIZE
+        )
         # The first question whether the kind is there, the objects, and their versions to compare with.
         assert sum(f"/{kind.info.plural}?" in uri for uri in lists) <= 1 + 2 * pages
 

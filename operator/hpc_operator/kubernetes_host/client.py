@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 FIELD_MANAGER = "azure-hpc-operator"
 COMPONENT = "azure-hpc-operator"
 PAGE_SIZE = 250
-"""Objects in one answer: 6 MB of environments, which hold up the event loop for a moment and stay in the process's size."""
+"""Objects in one answer: 6 MB of environments. Larger ones hold up the event loop and leave a larger process behind."""
 REQUEST_SECONDS = 30.0
 """Longest wait for an answer; the API server itself gives up after 60 s."""
 CONFLICT_TRIES = 5
