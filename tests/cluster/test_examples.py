@@ -22,7 +22,7 @@ def _objects(folder):
 
 
 def test_there_are_examples():
-    assert [folder.name for folder in FOLDERS] == ["existing-network", "quickstart", "spot"]
+    assert [folder.name for folder in FOLDERS] == ["existing-network", "policy", "quickstart", "spot"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
