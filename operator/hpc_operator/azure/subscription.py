@@ -25,8 +25,9 @@ from hpc_operator.subscription import Author, Image, Lock, Permissions, Price, U
 SIZES_LIFETIME: Final = 12 * 3600.0
 """Seconds for VM sizes: the list has megabytes, and what a region offers changes by the week."""
 
-USAGES_LIFETIME: Final = 600.0
-"""Seconds for quota: it is raised by hand, and our own machines are in the figures within minutes."""
+USAGES_LIFETIME: Final = 60.0
+"""Seconds for quota: our own machines come and go, and older figures would count them as free. Environments of a region
+share the answer."""
 
 FACTS_LIFETIME: Final = 600.0
 """Seconds for registrations, rights, names and images: a person changes them, and a role takes as long to act."""

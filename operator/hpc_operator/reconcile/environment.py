@@ -20,6 +20,7 @@ from hpc_operator.arm import CALLER, Azure, AzureError, ErrorClass, Handle, succ
 from hpc_operator.blueprint import Problem, find_adoption_problems, find_problems
 from hpc_operator.graph import Owner, UnresolvedError, resolve
 from hpc_operator.policy import next_change
+from hpc_operator.preflight import Check
 from hpc_operator.reconcile import drift, inventory, status, waiting
 from hpc_operator.reconcile.apply import Applier
 from hpc_operator.reconcile.memory import Memory
@@ -356,7 +357,13 @@ class Reconciler:
         memory.drift = {item.id.lower(): item for item in known.drift}
         memory.waits = {item.id.lower(): item for item in known.waiting}
         memory.tags = frozenset(known.tags)
-        if any(item.type == "PreflightPassed" and item.status == "True" for item in known.conditions):
+        conditions = [
+            item for of in (environment, *snapshot.tiers, *snapshot.partitions) for item in of.status.conditions
+        ]
+        found = {item.type for item in conditions if item.status == "False"} & {check.value for check in Check}
+        if "PreflightPassed" in {item.type for item in conditions if item.status == "True"} and not found - {
+            Check.QUOTA
+        }:
             memory.passed = known.specification
         memory.deletion = known.deletion
         for item in snapshot.partitions:

@@ -15,7 +15,7 @@ from hpc_operator.graph import NodeSet, UnresolvedError, resolve
 from hpc_operator.reconcile.fields import differences, overlay, update_body
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.plan import Action, Change, Retag, fingerprint
-from hpc_operator.reconcile.rollout import Node, NodeState, nodes_of, plan_nodes
+from hpc_operator.reconcile.rollout import Node, NodePlan, NodeState, nodes_of, plan_nodes
 from hpc_operator.reconcile.states import is_ready, nodes_name
 
 DEFAULT_POLL_SECONDS = 10.0
@@ -122,15 +122,17 @@ class NodeApplier:
         await self._note_failed(node_set, nodes, tried)
         if tags is not None and tags.may_start:
             await self._retag(node_set)
-        # Where a roll waits, the nodes that are there serve on, and come and go with the jobs.
-        rolls = change is None or change.action is not Action.ROLL or change.may_start
-        if change is not None and change.action is Action.ROLL and change.may_start:
-            self._memory.rolling[partition] = node_set.generation
-        elif rolls:
-            self._memory.rolling.pop(partition, None)
-        plan = plan_nodes(node_set, nodes, self.may_go, may_roll=rolls)
-        if change is not None and not change.may_start and (rolls or change.reason == "DryRun"):
+        waits = change is not None and not change.may_start
+        if change is not None and waits and change.reason == "DryRun":
             return
+        if change is not None and change.action is Action.ROLL and not waits:
+            self._memory.rolling[partition] = node_set.generation
+        elif not waits:
+            self._memory.rolling.pop(partition, None)
+        # While a roll waits, the nodes that are there serve on, and come and go with the jobs.
+        plan = plan_nodes(node_set, nodes, self.may_go, may_roll=not waits)
+        if change is not None and change.action is Action.BLOCKED:
+            plan = NodePlan(delete=plan.delete)
         if at_once is not None:
             plan = plan.cut(at_once - self.in_transition())
         await self.remove(plan.delete)

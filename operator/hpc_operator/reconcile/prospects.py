@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from hpc_operator.arm import AzureError
 from hpc_operator.preflight import Check, Surroundings, inspect
@@ -17,7 +18,7 @@ from hpc_operator.subscription import Offer, Subscription
 logger = logging.getLogger(__name__)
 
 FINDING_SECONDS = 120.0
-"""Between two looks while something is found: whoever mends it wants to see that."""
+"""Between two looks while something is held up: whoever mends it wants to see that."""
 
 PERIODS = 3
 """How many drift periods pass between two looks while nothing is found: only quota changes by itself."""
@@ -63,8 +64,9 @@ class Prospects:
         was_passed = memory.inspection is None and memory.passed == scope.specification
         is_new = memory.inspected != key and not was_passed
         if is_new or memory.inspection is None or now >= memory.inspect_at:
-            found = memory.inspection is not None and bool(memory.inspection.findings)
-            only = None if is_new or found or not _is_made(scope, memory) else _CHANGES_BY_ITSELF
+            known = memory.inspection.findings if memory.inspection is not None else ()
+            blocks = any(finding.blocks for finding in known)
+            only = None if is_new or blocks or not _is_made(scope, memory) else _CHANGES_BY_ITSELF
             surroundings = Surroundings(
                 blueprint=scope.wanted,
                 environment=scope.environment,
@@ -72,9 +74,15 @@ class Prospects:
                 observed=memory.observed,
                 nodes=_by_partition(nodes),
             )
-            memory.inspection = await inspect(self._subscription, surroundings, only)
+            inspection = await inspect(self._subscription, surroundings, only)
+            if only is not None:
+                others = tuple(finding for finding in known if finding.check not in only)
+                inspection = replace(inspection, findings=(*inspection.findings, *others))
+            memory.inspection = inspection
             memory.inspected = key
-            memory.inspect_at = now + (FINDING_SECONDS if memory.inspection.findings else PERIODS * self._period)
+            blocks = any(finding.blocks for finding in inspection.findings)
+            periods = 1 if inspection.findings else PERIODS
+            memory.inspect_at = now + (FINDING_SECONDS if blocks else periods * self._period)
         return {
             key: Block(finding.reason, finding.message)
             for finding in memory.inspection.findings

@@ -188,13 +188,16 @@ def _preflight(facts: Facts, owner: Owner, resource: CustomResource, before: Sta
         if finding.owner == owner:
             found.setdefault(finding.check, []).append(finding)
     conditions = [
-        _make(check.value, "False", items[0].reason, " ".join(item.message for item in items), resource, before)
+        _make(check.value, "False", items[0].reason, _sentences(item.message for item in items), resource, before)
         for check, items in found.items()
     ]
     if owner.kind == HPCEnvironment.__name__:
         if found:
             names = ", ".join(sorted(check.value for check in found))
             passed = ("False", "Findings", f"See {names}")
+        elif inspection.unknown:
+            names = ", ".join(sorted(check.value for check in inspection.unknown))
+            passed = ("Unknown", "NotAllChecked", f"Azure did not answer for {names}; nothing waits for it")
         else:
             passed = ("True", "Passed", "Nothing stands against what is written")
         return [_make("PreflightPassed", *passed, resource, before), *conditions]
@@ -205,6 +208,10 @@ def _preflight(facts: Facts, owner: Owner, resource: CustomResource, before: Sta
             said = ("True", "Sufficient", "The quota is enough for all nodes that the partition may have")
         conditions.append(_make(Check.QUOTA.value, *said, resource, before))
     return conditions
+
+
+def _sentences(messages: Iterable[str]) -> str:
+    return " ".join(f"{message.rstrip('. ')}." for message in messages)
 
 
 def tier_status(facts: Facts, tier: StorageTier, before: Status) -> Status:
