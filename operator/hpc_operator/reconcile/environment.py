@@ -357,9 +357,12 @@ class Reconciler:
         memory.drift = {item.id.lower(): item for item in known.drift}
         memory.waits = {item.id.lower(): item for item in known.waiting}
         memory.tags = frozenset(known.tags)
-        conditions = [
-            item for of in (environment, *snapshot.tiers, *snapshot.partitions) for item in of.status.conditions
-        ]
+        statuses = (
+            environment.status,
+            *(tier.status for tier in snapshot.tiers),
+            *(partition.status for partition in snapshot.partitions),
+        )
+        conditions = [item for known_status in statuses for item in known_status.conditions]
         found = {item.type for item in conditions if item.status == "False"} & {check.value for check in Check}
         if "PreflightPassed" in {item.type for item in conditions if item.status == "True"} and not found - {
             Check.QUOTA
