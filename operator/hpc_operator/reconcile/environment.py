@@ -357,12 +357,11 @@ class Reconciler:
         memory.drift = {item.id.lower(): item for item in known.drift}
         memory.waits = {item.id.lower(): item for item in known.waiting}
         memory.tags = frozenset(known.tags)
-        statuses = (
-            environment.status,
-            *(tier.status for tier in snapshot.tiers),
-            *(partition.status for partition in snapshot.partitions),
-        )
-        conditions = [item for known_status in statuses for item in known_status.conditions]
+        conditions = [
+            *environment.status.conditions,
+            *(item for tier in snapshot.tiers for item in tier.status.conditions),
+            *(item for partition in snapshot.partitions for item in partition.status.conditions),
+        ]
         found = {item.type for item in conditions if item.status == "False"} & {check.value for check in Check}
         if "PreflightPassed" in {item.type for item in conditions if item.status == "True"} and not found - {
             Check.QUOTA
