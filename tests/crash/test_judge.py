@@ -105,14 +105,14 @@ def test_fewer_nodes_than_promised_are_found():
 
 
 def test_complaints_of_the_world_and_a_life_that_is_stuck_are_deviations():
-    assert whats(judged(scene(), scene(), complaints=["the operator ended by itself"])) == [
-        "the operator ended by itself"
-    ]
+    verdict = judged(scene(), scene(), complaints=[("grow", "the operator ended by itself")])
+    assert [(it.stage, it.what) for it in verdict.deviations] == [("grow", "the operator ended by itself")]
 
 
 async def test_what_no_status_knows_of_after_a_kill_is_found():
     judge = Judge(Life("reference", [scene(GROUP, VNET)]), [])
-    world = SimpleNamespace(complaints=[])
+    said: list[str] = []
+    world = SimpleNamespace(complain=said.append)
 
     async def ask(_):
         return [{"id": GROUP}, {"id": VNET}]
@@ -125,8 +125,8 @@ async def test_what_no_status_knows_of_after_a_kill_is_found():
     for inventory, complaints in (([GROUP, VNET], 0), ([GROUP], 1)):
         world.kube = SimpleNamespace(objects=lambda inventory=inventory: objects(inventory))
         await judge.inventory(world, kill)
-        assert len(world.complaints) == complaints
-    assert "not in status.resources" in world.complaints[0]
+        assert len(said) == complaints
+    assert "not in status.resources" in said[0]
 
 
 def test_a_script_meets_every_way_once_and_one_call_once_in_a_stage():

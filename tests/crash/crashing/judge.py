@@ -78,7 +78,7 @@ class Judge:
         there = {canonical(item["id"]).lower() for item in await world.ask("resources")}
         known = _inventory(await world.kube.objects())
         if leaked := sorted(there - known - self._unrecorded):
-            world.complaints.append(f"not in status.resources when it was killed at [{kill.point}]: {_some(leaked)}")
+            world.complain(f"not in status.resources when it was killed at [{kill.point}]: {_some(leaked)}")
 
     def compare(self, life: Life, world: World) -> Verdict:
         """Return what differs."""
@@ -98,7 +98,7 @@ class Judge:
             verdict.deviations.append(Deviation(life.name, stage, what, points))
 
         for complaint in world.complaints:
-            say(world.stage, complaint)
+            say(*complaint)
         if life.stuck:
             say(world.stage, life.stuck)
         for scene in life.scenes:

@@ -139,9 +139,10 @@ class World:
         self.names = Names()
         self.calls: list[Call] = []
         self.kills: list[Kill] = []
-        self.complaints: list[str] = []
+        self.complaints: list[tuple[str, str]] = []
         self.operator: Operator | None = None
         self.log = self.directory / "operator.log"
+        self._ends_by_itself = 0
         self._killing = False
         self._restart: asyncio.Task[None] | None = None
         self._first_call = asyncio.Event()
@@ -186,9 +187,10 @@ class World:
 
     def _ended_by_itself(self) -> None:
         end = self.log.read_text(errors="replace").splitlines()[-3:]
-        self.complaints.append(f"the operator ended by itself: {' / '.join(end)}")
+        self.complain(f"the operator ended by itself: {' / '.join(end)}")
         self._killing = True
-        if len(self.complaints) > ENDS_AT_MOST:
+        self._ends_by_itself += 1
+        if self._ends_by_itself > ENDS_AT_MOST:
             return
         self._restart = asyncio.create_task(self._start_again(None, stand_still=False))
 
@@ -249,6 +251,10 @@ class World:
         if stand_still:
             await asyncio.sleep(LOOK_AROUND_SECONDS)
             await self._set_speed(SPEED)
+
+    def complain(self, what: str) -> None:
+        """Note something that should not be, and in which stage it was seen."""
+        self.complaints.append((self.stage, what))
 
     async def fail_late(self, call: Call) -> None:
         code, message = REFUSALS["500"]
