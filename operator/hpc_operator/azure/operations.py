@@ -40,6 +40,9 @@ SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.01, 600.0
 FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 60.0
 """Seconds after a question that got no useful answer; doubled each time."""
 
+URL_FAILURES = 5
+"""After so many useless answers in a row the resource is asked: at a Location they may be how the operation ended."""
+
 CONCURRENCY = 32
 """Questions of one caller that are under way or wait for their turn at the same time, so that its other reads are not
 behind all of them. At 0.2 s each that is 160 a second, far above what ARM lets us ask."""
@@ -247,7 +250,9 @@ class Operations:
             try:
                 return await self._ask_url(following)
             except AzureError as error:
-                if error.status not in GONE and _may_pass(error):
+                is_an_answer = error.status not in (0, HTTPStatus.TOO_MANY_REQUESTS)
+                is_useless = is_an_answer and following.failures >= URL_FAILURES
+                if error.status not in GONE and _may_pass(error) and not is_useless:
                     raise
                 # The operation is not known any more, or (Location) this is how it ended: the resource knows.
                 following.url = ""

@@ -595,7 +595,10 @@ class Reconciler:
     ) -> None:
         """Say what keeps the whole environment from being acted upon."""
         own = problems[owner_of(environment)]
-        before = {**self._before(environment), **status.holdings(memory)}
+        # Plans and waits of the specification before are of no use any more; server-side apply drops empty lists.
+        outdated = {"plan", "waiting", *status.holdings(memory)}
+        before = {name: value for name, value in self._before(environment).items() if name not in outdated}
+        before |= {name: items for name, items in status.holdings(memory).items() if items}
         await self._write(environment, status.refused(environment, own.reason, own.message, before))
         for resource in (*snapshot.tiers, *snapshot.partitions):
             if resource.deleting:

@@ -118,6 +118,9 @@ def environment_status(facts: Facts, before: Status) -> Status:
             if item.state != State.KEPT and item.id.lower() in memory.failures
         ]
         _blame(ready, (memory.failures[item.id.lower()].error for item in left[:1]), (item.id for item in left[:1]))
+        for partition in sorted({node.partition for node in facts.nodes}):
+            if (refused := memory.failures.get(deletion_key(partition))) is not None:
+                _blame(ready, [refused.error], [nodes_name(partition)])
         _say_held(ready, facts.changes)
         step = "Deleting"
     else:

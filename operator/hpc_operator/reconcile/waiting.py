@@ -28,6 +28,7 @@ def account(memory: Memory, changes: Iterable[Change], opening: str | None) -> N
     """
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     waits: dict[str, Wait] = {}
+    changes = list(changes)
     for change in changes:
         if not change.may_start:
             message = change.waits_for or change.why
@@ -44,6 +45,9 @@ def account(memory: Memory, changes: Iterable[Change], opening: str | None) -> N
             since=failure.since,
             next_try=failure.next_try,
         )
+    if not memory.passes:
+        # What a process before this one was refused has not been tried again yet.
+        waits = {change.key: memory.waits[change.key] for change in changes if change.key in memory.waits} | waits
     for key, wait in waits.items():
         known = memory.waits.get(key)
         if known is not None and known.reason == wait.reason:
