@@ -1,6 +1,5 @@
 """Each row of the table through its whole life, with the real SDK, against the emulator."""
 
-import asyncio
 import base64
 import copy
 from datetime import UTC, datetime
