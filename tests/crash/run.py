@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--point", action="append", metavar="POINT", help="live once, with this alone; * matches; may be repeated"
     )
+    parser.add_argument(
+        "--points", type=Path, metavar="FILE", help="the same with the points of a file, one on each line"
+    )
     parser.add_argument("--worlds", type=int, default=WORLDS, help="lives at the same time (default: %(default)s)")
     parser.add_argument("--lives", type=int, metavar="N", help="end each part after so many lives in each world")
     return parser
@@ -88,17 +91,15 @@ async def _run(directory: Path, options: argparse.Namespace, say: Callable[[str]
     with LocalCluster(directory / "cluster") as cluster:
         _install_crds(cluster.kubeconfig)
         async with contextlib.AsyncExitStack() as ends:
-            worlds = [
-                await ends.enter_async_context(
-                    World(directory / f"world-{n}", cluster.kubeconfig, f"crash-{n}", cluster)
-                )
-                for n in range(1 if options.point else options.worlds)
-            ]
-            campaigns = [Campaign(world, _labelled(say, n)) for n, world in enumerate(worlds, 1)]
+            named = (options.point or []) + (options.points.read_text().splitlines() if options.points else [])
+            campaigns: list[Campaign] = []
+            for number in range(1, 2 if named else options.worlds + 1):
+                world = World(directory / f"world-{number}", cluster.kubeconfig, f"crash-{number}", cluster)
+                campaigns.append(Campaign(await ends.enter_async_context(world), _labelled(say, number)))
             learnt = await asyncio.gather(*(campaign.learn() for campaign in campaigns))
             calls = [call for found in learnt for call in found]
-            if options.point:
-                points = [point for text in options.point for point in _named(Point.parse(text), calls)]
+            if named:
+                points = [point for text in named for point in _named(Point.parse(text), calls)]
                 return {"points": await meet(campaigns, points, Pace(lives=None, at_most=1))}
             results: dict[str, Figures] = {}
             parts = {"kills": kills_of, "faults": faults_of}
@@ -118,7 +119,9 @@ def _labelled(say: Callable[[str], None], number: int) -> Callable[[str], None]:
 
 
 def _named(pattern: Point, calls: list[Call]) -> list[Point]:
-    """Return the points of the undisturbed life that a pattern names."""
+    """Return the points that a pattern names, in the undisturbed life where it has a `*`."""
+    if "*" not in pattern.call:
+        return [pattern]
     names = dict.fromkeys(call.name for call in calls if call.stage == pattern.stage)
     found = [name for name in names if fnmatch.fnmatchcase(name, pattern.call)]
     if not found:

@@ -220,6 +220,10 @@ class Campaign:
         figures.deviations += verdict.deviations
         for deviation in verdict.deviations:
             self._say(str(deviation))
+        if verdict.deviations:
+            points = world.directory / f"{life.name}.points"
+            points.write_text("".join(f"{point}\n" for point in script.met))
+            self._say(f"to live it again: tests/crash/run.py --points {points}")
 
 
 async def meet(campaigns: Iterable[Campaign], points: Iterable[Point], pace: Pace) -> Figures:
