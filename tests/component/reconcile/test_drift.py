@@ -59,6 +59,7 @@ def hasten(world, monkeypatch):
     monkeypatch.setattr(memory, "RIGHTS_RETRY_SECONDS", 0.25)
     monkeypatch.setattr(nodes, "DEFAULT_POLL_SECONDS", 0.02)
     monkeypatch.setattr("hpc_operator.reconcile.environment.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("hpc_operator.reconcile.environment.CLAIM_SECONDS", 0.0)
     monkeypatch.setattr(operations, "FIRST_INTERVAL", 0.02)
     monkeypatch.setattr(operations, "LONGEST_BACKOFF", 0.25)
     monkeypatch.setattr(operations, "REPLICATION", 1.0)
@@ -628,7 +629,6 @@ async def test_a_tag_taken_out_of_the_specification_goes_everywhere_and_nothing_
     assert found(world, "/networkSecurityGroups/nsg-compute").body["tags"]["project"] == "theirs"
 
 
-@known("a PATCH of tags starts from what was seen last, and replaces all")
 async def test_a_tag_of_others_since_our_last_look_survives_an_edit_of_tags(world):
     await ready(world, lean(), tier(), partition())
     await drift(world)
@@ -640,7 +640,6 @@ async def test_a_tag_of_others_since_our_last_look_survives_an_edit_of_tags(worl
     assert [(tags["auditedBy"], tags["department"]) for tags in audited] == [("cloud-team", "weather")] * 7
 
 
-@known("planner.node_tags: an edit only as long as the scale set has its change, too")
 async def test_a_refused_edit_of_the_tags_of_nodes_is_not_taken_for_drift(world):
     await ready(world, lean(policy=policy(default="Report")), partition())
     since = len(world.cluster.status_writes)
@@ -736,15 +735,7 @@ THERE_AND_BACK = {
 
 @pytest.mark.parametrize(
     ("edit", "how"),
-    [
-        *[
-            (edit, how)
-            for edit in THERE_AND_BACK
-            for how in ("restart", "period")
-            if (edit, how) != ("nodes", "restart")
-        ],
-        pytest.param("nodes", "restart", marks=known("a new process believes a survey of nodes")),
-    ],
+    [(edit, how) for edit in THERE_AND_BACK for how in ("restart", "period")],
 )
 async def test_an_edit_and_its_undoing_within_the_lag_of_a_survey(world, edit, how):
     """The survey shows what was before, which is what is wanted again, and not what is there."""

@@ -154,7 +154,6 @@ async def test_an_edit_of_an_edit_is_told_before_it_is_sent(world):
     assert stale == [], stale
 
 
-@known("a change of the same resource is taken for the one that was told before")
 async def test_a_second_edit_of_a_field_is_told_before_it_is_sent(world):
     """What waits for a retry stands in the plan with the value of the first edit."""
     await ready(world, lean(), tier())
@@ -301,7 +300,6 @@ async def test_deletions_and_what_they_give_back(world):
     assert of(found, "virtualMachineScaleSets climate-hpc-")
 
 
-@known("what a machine gives back that is deleted is not counted")
 async def test_a_machine_that_goes_gives_back_its_cores_and_its_price(world):
     await ready(world, lean(**login_nodes(2)))
     policy(world, dryRun=True)
@@ -442,7 +440,6 @@ EDITS = {
 }
 UNSEEN = {
     "partition": "the order of partitions in the files counts",
-    "login node taken out": "what the specification lost is not looked for in Azure where there is no status",
     "tag taken out": "tags that were ours before are not known where there is no status",
 }
 

@@ -28,7 +28,6 @@ from .test_trouble import (
     drift,
     ending,
     gone,
-    known,
     lean,
     machines,
     ready,
@@ -759,9 +758,6 @@ HOLDS = {
             what,
             hold,
             id=f"{what[0]}-{hold}",
-            marks=known("the plan does not tell that its scale set waits for approval, too")
-            if (what, hold) == (PARTITION, "approval")
-            else (),
         )
         for what in (HOME, PARTITION, ENVIRONMENT)
         for hold in HOLDS

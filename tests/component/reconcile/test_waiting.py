@@ -422,7 +422,6 @@ async def test_an_entry_goes_with_what_it_was_about(world):
     assert waits(world) == {}
 
 
-@known("plan and waits of before stay while the environment has a problem")
 async def test_a_problem_of_the_specification_leaves_no_stale_command(world):
     """What was to be approved is another plan now, and cannot be made at all."""
     await ready(world, lean(), tier())
