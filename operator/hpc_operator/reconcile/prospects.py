@@ -18,7 +18,7 @@ from hpc_operator.subscription import Offer, Subscription
 logger = logging.getLogger(__name__)
 
 FINDING_SECONDS = 120.0
-"""Between two looks while something is held up: whoever mends it wants to see that."""
+"""Between two looks while something is held up or could not be read: whoever mends it wants to see that."""
 
 PERIODS = 3
 """How many drift periods pass between two looks while nothing is found: only quota changes by itself."""
@@ -80,9 +80,9 @@ class Prospects:
                 inspection = replace(inspection, findings=(*inspection.findings, *others))
             memory.inspection = inspection
             memory.inspected = key
-            blocks = any(finding.blocks for finding in inspection.findings)
+            is_urgent = bool(inspection.unknown) or any(finding.blocks for finding in inspection.findings)
             periods = 1 if inspection.findings else PERIODS
-            memory.inspect_at = now + (FINDING_SECONDS if blocks else periods * self._period)
+            memory.inspect_at = now + (FINDING_SECONDS if is_urgent else periods * self._period)
         return {
             key: Block(finding.reason, finding.message)
             for finding in memory.inspection.findings
