@@ -135,7 +135,7 @@ def shared_guids(state: Path) -> set[str]:
 
 
 class Applied:
-    """What the operator notes of each resource of a copy: a hash of the body that was written last.
+    """What the operator notes of each resource of a copy: a hash of what was written last.
 
     Parameters
     ----------
@@ -150,12 +150,12 @@ class Applied:
             rows = [json.loads(text) for (text,) in database.execute("select document from resources")]
         self._bodies = [(original.cut(row["id"]), original.cut(json.dumps(row["body"]))) for row in rows]
 
-    def of(self, blueprint: Blueprint, rename: Rename) -> Mapping[str, str]:
-        """Return the hashes by lower-case id; bodies refer to what Azure has allotted, principals and addresses."""
-        observed = {
-            filled(key, rename).lower(): json.loads(filled(pieces, rename)) for key, pieces in self._bodies
-        }  # fmt: skip
-        return {item.id.lower(): fingerprint(resolve(item.body, observed)) for item in blueprint.graph}
+    def to(self, blueprint: Blueprint, rename: Rename) -> Mapping[str, str]:
+        """Return the hashes by lower-case id; those of the tags of nodes by the name of their partition."""
+        # Bodies refer to what Azure has allotted: principals, addresses.
+        observed = {filled(key, rename).lower(): json.loads(filled(pieces, rename)) for key, pieces in self._bodies}
+        hashes = {item.id.lower(): fingerprint(resolve(item.body, observed)) for item in blueprint.graph}
+        return hashes | {item.owner.name: fingerprint(item.body["tags"]) for item in blueprint.node_sets}
 
 
 def copy_azure(state: Path, original: Original, renames: Iterable[Rename]) -> int:

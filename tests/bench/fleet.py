@@ -347,11 +347,11 @@ async def _write_objects(kubeconfig: Path, objects: Objects, environments: int, 
         number, made, blueprint = await create(1)
         uid = objects["HPCEnvironment", name_of(0)]["metadata"]["uid"]
         original = Original((name_of(0), uid), network_of(0), source, shared_guids(state), blueprint)
-        applied_to = Applied(state, original)
+        applied = Applied(state, original)
         statuses = {name: original.cut(_status_alone(body)) for (_, name), body in objects.items()}
 
         async def write_statuses(
-            number: int, made: list[dict[str, Any]], rename: Rename, applied: Mapping[str, str]
+            number: int, made: list[dict[str, Any]], rename: Rename, hashes: Mapping[str, str]
         ) -> None:
             for body in made:
                 name = body["metadata"]["name"]
@@ -360,7 +360,9 @@ async def _write_objects(kubeconfig: Path, objects: Objects, environments: int, 
                 copy["status"].get("resources", []).sort(key=lambda item: item["id"].lower())
                 for item in copy["status"].get("resources", []):
                     if "applied" in item:
-                        item["applied"] = applied[item["id"].lower()]
+                        item["applied"] = hashes[item["id"].lower()]
+                if "nodeTags" in copy["status"]:
+                    copy["status"]["nodeTags"] = hashes[name]
                 copy["metadata"] = {"name": name, "uid": body["metadata"]["uid"]}
                 await custom.patch_namespaced_custom_object_status(
                     GROUP, VERSION, NAMESPACE, plurals[body["kind"]], name, copy, field_manager=FIELD_MANAGER,
@@ -374,7 +376,7 @@ async def _write_objects(kubeconfig: Path, objects: Objects, environments: int, 
         async def finish(number: int, made: list[dict[str, Any]], blueprint: Blueprint) -> tuple[str, Rename]:
             uid = next(body["metadata"]["uid"] for body in made if body["kind"] == "HPCEnvironment")
             rename = functools.cache(original.rename((name_of(number), uid), network_of(number), blueprint))
-            await write_statuses(number, made, rename, applied_to.of(blueprint, rename))
+            await write_statuses(number, made, rename, applied.to(blueprint, rename))
             return name_of(number), rename
 
         first = await finish(number, made, blueprint)
