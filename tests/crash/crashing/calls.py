@@ -60,7 +60,12 @@ class Call:
     status: int | None = None
     code: str = ""
     delivered: bool = False
-    died: bool = False
+
+    def __str__(self) -> str:
+        sent = "sent" if self.sent else "not sent"
+        answer = f"{self.status} {self.code}".strip() if self.status is not None else "no answer"
+        told = f"{sent}, {answer}, {'delivered' if self.delivered else 'not delivered'}"
+        return f"{self.number} process {self.incarnation} {self.stage} | {self.name} | {self.disturbance}: {told}"
 
     @property
     def writes_to_azure(self) -> bool:

@@ -223,6 +223,7 @@ class Campaign:
         if verdict.deviations:
             points = world.directory / f"{life.name}.points"
             points.write_text("".join(f"{point}\n" for point in script.met))
+            (world.directory / f"{life.name}.calls").write_text("".join(f"{call}\n" for call in world.calls))
             self._say(f"to live it again: tests/crash/run.py --points {points}")
 
 
