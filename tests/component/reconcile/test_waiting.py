@@ -40,7 +40,6 @@ from .test_trouble import (
     drift,
     ending,
     fault,
-    known,
     lean,
     limit,
     ready,
@@ -205,14 +204,12 @@ async def test_a_permanent_refusal_stands_with_azures_words_and_without_a_next_t
     assert waits(world) == {}
 
 
-@known("a new process counts from its own first try")
 async def test_since_of_a_refusal_stays_over_a_restart(world):
     fault(world, "PUT", TARGETS["gateway"], count=None, answer=REFUSED)
     apply(world, lean())
     await world.run_until(has_wait(world, "natGateways/nat"), seconds=10)
     await calm(world)
     hour_ago = backdate(world)
-    await drift(world)
     await restart(world)
     await calm(world)
     await drift(world)
