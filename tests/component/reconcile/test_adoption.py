@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import SUBSCRIPTION, partition, tier
 from .test_claims import west, writes  # noqa: F401 - a fixture
-from .test_drift import GROUP_ID, alice, alice_tags, drifted, hasten, planned, tag_of
+from .test_drift import ALICE, GROUP_ID, alice, alice_tags, drifted, hasten, planned, tag_of
 from .test_life import ids, last
 from .test_trouble import (
     ENVIRONMENT,
@@ -254,7 +254,8 @@ def identity_by_hand(world, name="byhand"):
 
 
 def on_site(world, since=0):
-    return [item for item in writes(world, since) if item["path"].lower().startswith(SITE.lower())]
+    ours = (item for item in writes(world, since) if item["caller"] != ALICE)
+    return [item for item in ours if item["path"].lower().startswith(SITE.lower())]
 
 
 def as_it_is(world, there):
