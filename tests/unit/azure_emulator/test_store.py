@@ -149,8 +149,10 @@ def test_changes_are_kept_only_while_somebody_follows_them():
     group = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg"
     emulator.engine.create(group, {"location": "westeurope"})
     assert emulator.store.changes is None
-    emulator.engine.late.rows(0.0, lambda resource: {"id": resource.id})
+    row = {"type": "t", "resourceGroup": "rg"}
+    emulator.engine.late.take_in(0.0, lambda resource: {"id": resource.id, **row})
     emulator.store.remove(emulator.store.resources[group.lower()])
     assert list(emulator.store.changes) == [group.lower()]
-    assert emulator.engine.late.rows(0.0, lambda resource: {"id": resource.id}) == []
+    emulator.engine.late.take_in(0.0, lambda resource: {"id": resource.id, **row})
+    assert emulator.engine.late.rows({}) == []
     assert emulator.store.changes == {}

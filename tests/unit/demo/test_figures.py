@@ -94,6 +94,9 @@ def test_nodes_are_made_together_so_that_the_slowest_counts():
         max_surge=1,
         max_unavailable=0,
         vm_size="Standard_HB120rs_v3",
+        image_version="1.0.0",
+        priority="Regular",
+        scale_set_id=f"{GROUP}/providers/Microsoft.Compute/virtualMachineScaleSets/hpc-g",
     )
     operations = [
         operation(NETWORK, 0.0, 6.0),

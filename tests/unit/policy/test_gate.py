@@ -24,6 +24,7 @@ DRY_RUN = "The end of the dry run: set spec.policy.dryRun to false"
 @pytest.fixture
 def holds(environment_with):
     def ask(action, now=SHUT, approve=None, name="volumes climate-home", **more):
+        more.setdefault("changes", {"replace": "Approval"})
         traits = {key: more.pop(key) for key in ("holds_data", "lost_data", "scaling", "begun") if key in more}
         hold = Gate(environment_with(approve, **more), HASH, now).hold(action, name, **traits)
         return hold.message if hold else ""
@@ -35,8 +36,9 @@ def holds(environment_with):
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_by_default_only_a_replacement_waits_for_approval(holds, action):
-    assert holds(action) == (APPROVAL if action == "Replace" else "")
+def test_by_default_nothing_waits_but_the_replacement_of_data(holds, action):
+    assert holds(action, changes={}) == ""
+    assert holds(action, changes={}, holds_data=True) == (APPROVAL if action == "Replace" else "")
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -163,7 +165,7 @@ def test_the_order_of_reasons(holds):
     [
         ({"dryRun": True}, "DryRun"),
         ({"freeze": True}, "Freeze"),
-        ({}, "Approval"),
+        ({"changes": {"replace": "Approval"}}, "Approval"),
         ({"maintenanceWindows": [SATURDAY], "changes": {"replace": "Automatic"}}, "MaintenanceWindow"),
     ],
 )

@@ -15,6 +15,7 @@ from .conftest import EXISTING, HUB, SUBSCRIPTION, environment, find, hub, lustr
 
 INSTALLING = Path(__file__).parents[3] / "docs" / "installing.md"
 GROUP = f"{SUBSCRIPTION}/resourceGroups/hpc_climate"
+LOGS = f"{SUBSCRIPTION}/resourceGroups/net/providers/Microsoft.OperationalInsights/workspaces/logs"
 ACCESS_ADMINISTRATOR = (
     ("Microsoft.Authorization/roleAssignments/write", "Microsoft.Authorization/roleAssignments/delete", "*/read"),
     (),
@@ -36,7 +37,12 @@ def check(site, given):
 
 
 def everything():
-    env = environment(network={"addressSpace": ["10.40.0.0/20"], "access": {"bastion": {}}})
+    env = environment(
+        network={"addressSpace": ["10.40.0.0/20"], "access": {"bastion": {}}},
+        monitoring={
+            "logAnalyticsWorkspace": f"{SUBSCRIPTION}/resourceGroups/net/providers/Microsoft.OperationalInsights/workspaces/logs"
+        },
+    )
     return surroundings(env, tiers=[net_app(), lustre()])
 
 
