@@ -39,9 +39,7 @@ def check(site, given):
 def everything():
     env = environment(
         network={"addressSpace": ["10.40.0.0/20"], "access": {"bastion": {}}},
-        monitoring={
-            "logAnalyticsWorkspace": f"{SUBSCRIPTION}/resourceGroups/net/providers/Microsoft.OperationalInsights/workspaces/logs"
-        },
+        monitoring={"logAnalyticsWorkspace": LOGS},
     )
     return surroundings(env, tiers=[net_app(), lustre()])
 
