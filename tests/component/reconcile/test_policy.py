@@ -28,6 +28,7 @@ from .test_trouble import (
     drift,
     ending,
     gone,
+    known,
     lean,
     machines,
     ready,
@@ -445,6 +446,35 @@ async def test_a_roll_that_is_taken_back_is_no_change_any_more(world):
     await assert_steady(world)
 
 
+async def test_a_roll_that_was_approved_is_finished_by_whoever_comes_next(world):
+    await ready(world, lean(policy={"changes": {"roll": "Approval"}}), partition(nodes={"min": 3, "max": 8}))
+    world.cluster.edit(*PARTITION, vmSizes=[SIZES["B"]])
+    await calm(world)
+    approve(world, "nodes of climate-hpc")
+    await world.run_until(lambda: generations(world)[SIZES["B"]] == 1, seconds=10)
+    annotate(world, approve="")
+    await restart(world)
+    await world.run_until(running(world, 3, SIZES["B"]), seconds=15)
+    await calm(world)
+    assert generations(world) == {SIZES["B"]: 3}
+
+
+async def test_another_edit_in_the_middle_of_an_approved_roll_waits_again(world):
+    await ready(world, lean(policy={"changes": {"roll": "Approval"}}), partition(nodes={"min": 3, "max": 8}))
+    world.cluster.edit(*PARTITION, vmSizes=[SIZES["B"]])
+    await calm(world)
+    approve(world, "nodes of climate-hpc")
+    await world.run_until(lambda: generations(world)[SIZES["B"]] >= 2, seconds=10)
+    world.cluster.edit(*PARTITION, vmSizes=[SIZES["C"]])
+    await calm(world)
+    assert "nodes of climate-hpc" in waiting(world, "Approval: ")
+    there = generations(world)
+    assert there[SIZES["C"]] == 0
+    assert sum(there.values()) >= 3
+    approve(world, "nodes of climate-hpc")
+    await world.run_until(running(world, 3, SIZES["C"]), seconds=15)
+
+
 # --- Maintenance windows
 
 
@@ -789,6 +819,58 @@ async def test_a_deletion_waits_says_so_and_goes_on(world, hold, what):
     else:
         policy(world)
         await gone(world, what)
+
+
+@known("a deletion that has begun is held in the middle")
+@pytest.mark.parametrize("hold", ["freeze", "window", "approval"])
+async def test_the_deletion_of_a_partition_that_has_begun_is_finished(world, hold):
+    """Its nodes go one after the other; what is gone must not come back because the rest may not go."""
+    await ready(world, lean(policy={"limits": {"nodesAtOnce": 1}}), partition(nodes={"min": 4, "max": 8}))
+    world.cluster.delete(*PARTITION)
+    await world.run_until(lambda: len(machines(world)) <= 2, seconds=10)
+    before = last(world)
+    policy(world, limits={"nodesAtOnce": 1}, **HOLDS[hold][0])
+    await gone(world, PARTITION)
+    assert [line for line in written(world, before) if "climate-hpc" in line and not line.startswith("DELETE")] == []
+
+
+@known("what is held in the middle of its deletion is wanted again, and an empty volume is made")
+@pytest.mark.parametrize("hold", ["freeze", "window", "approval"])
+async def test_the_deletion_of_a_tier_that_has_begun_is_finished(world, hold):
+    await ready(world, lean(), EDITABLE)
+    world.cluster.delete(*HOME)
+    await world.run_until(lambda: not [item for item in ids(world) if "/volumes/" in item], seconds=10)
+    before, events = last(world), len(world.cluster.events)
+    policy(world, **HOLDS[hold][0])
+    await gone(world, HOME)
+    assert [line for line in written(world, before) if "climate-home" in line and not line.startswith("DELETE")] == []
+    said = {reason for _, _, reason, _ in world.cluster.events[events:]}
+    assert "Drift" not in said, "nobody else deleted it"
+
+
+async def test_a_dry_run_in_the_middle_of_a_deletion_stops_it(world):
+    await ready(world, lean(policy={"limits": {"nodesAtOnce": 1}}), partition(nodes={"min": 4, "max": 8}))
+    world.cluster.delete(*PARTITION)
+    await world.run_until(lambda: len(machines(world)) <= 2, seconds=10)
+    policy(world, dryRun=True)
+    assert await world._one_pass(0.5)
+    before = last(world)
+    await nothing_is_written(world, before)
+    assert {change["action"] for change in plan(world)["changes"] if "climate-hpc" in change["name"]} == {"Delete"}
+    policy(world)
+    await gone(world, PARTITION)
+
+
+@known("what is held in the middle of its deletion is wanted again")
+async def test_a_dry_run_in_the_middle_of_a_deletion_plans_to_bring_nothing_back(world):
+    await ready(world, lean(), EDITABLE)
+    world.cluster.delete(*HOME)
+    await world.run_until(lambda: not [item for item in ids(world) if "/volumes/" in item], seconds=10)
+    policy(world, dryRun=True)
+    await calm(world)
+    assert "Create" not in {change["action"] for change in plan(world)["changes"]}
+    policy(world)
+    await gone(world, HOME)
 
 
 # --- Limits
