@@ -20,7 +20,8 @@ NODES, MAX_UNAVAILABLE = 2, 0
 
 QUIET_SECONDS = 0.2
 """How long nothing is asked of Azure when a stage is over: 80 emulated seconds, polls come every 10."""
-STAGE_SECONDS = 45.0
+STAGE_SECONDS = 75.0
+"""Each failure costs a second or two of real time, and in a deletion one waits for the other."""
 LOOK_SECONDS = 0.05
 
 
