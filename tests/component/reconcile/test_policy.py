@@ -830,7 +830,7 @@ async def test_the_deletion_of_a_partition_that_has_begun_is_finished(world, hol
     await world.run_until(lambda: len(machines(world)) <= 2, seconds=10)
     before = last(world)
     policy(world, limits={"nodesAtOnce": 1}, **HOLDS[hold][0])
-    await gone(world, PARTITION)
+    await gone(world, PARTITION, seconds=8)
     assert [line for line in written(world, before) if "climate-hpc" in line and not line.startswith("DELETE")] == []
 
 
@@ -842,7 +842,7 @@ async def test_the_deletion_of_a_tier_that_has_begun_is_finished(world, hold):
     await world.run_until(lambda: not [item for item in ids(world) if "/volumes/" in item], seconds=10)
     before, events = last(world), len(world.cluster.events)
     policy(world, **HOLDS[hold][0])
-    await gone(world, HOME)
+    await gone(world, HOME, seconds=8)
     assert [line for line in written(world, before) if "climate-home" in line and not line.startswith("DELETE")] == []
     said = {reason for _, _, reason, _ in world.cluster.events[events:]}
     assert "Drift" not in said, "nobody else deleted it"
