@@ -130,6 +130,13 @@ def moved(resource_id: str, places: Mapping[str, str]) -> str:
     return resource_id
 
 
+def group_id(resource_id: str) -> str | None:
+    """Return the id of the resource group that something is in or is; None for what lies outside of one."""
+    if ArmId.parse(resource_id).resource_group is None:
+        return None
+    return "/".join(resource_id.split("/")[:5])
+
+
 @dataclass(frozen=True)
 class Ref:
     """A value that only Azure can tell: a property of another resource.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
@@ -152,6 +152,11 @@ def name_rules(most: int) -> tuple[Rule, ...]:
             "names of Azure resources are made from it: write for example climate-hpc",
         ),
     )
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment in UTC as Kubernetes writes it: RFC 3339, whole seconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class EnvironmentRef(Model):

@@ -17,7 +17,7 @@ from hpc_operator.api.common import (
     VmSize,
     name_rules,
 )
-from hpc_operator.api.plan import Deletion, DriftEntry, Plan, Wait
+from hpc_operator.api.plan import LISTED, Deletion, DriftEntry, Plan, Wait
 from hpc_operator.api.policy import Policy
 from hpc_operator.api.schema import Check, KindInfo, PrinterColumn, Rule, Update, matches, setting
 
@@ -684,13 +684,13 @@ class HPCEnvironmentStatus(Model):
     drift: tuple[DriftEntry, ...] = Field(
         (),
         description="What somebody changed in Azure.",
-        max_length=50,
+        max_length=LISTED,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
     )
     waiting: tuple[Wait, ...] = Field(
         (),
         description="What is waited for, since when, and when it is tried again.",
-        max_length=50,
+        max_length=LISTED,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
     )
     tags: tuple[Annotated[str, Field(max_length=512)], ...] = Field(

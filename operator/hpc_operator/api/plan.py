@@ -12,6 +12,10 @@ _MOMENT: dict[str, Any] = {"format": "date-time"}
 _MAP_BY_ID: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]}
 
 CHANGES_SHOWN = 50
+LISTED = 50
+"""Entries of drift and of waits that a status shows."""
+KEPT_LISTED = 200
+"""Resources that a report of a deletion names, of those that are kept and of those that are somebody else's."""
 FIELDS_SHOWN = 10
 WARNINGS_SHOWN = 20
 TEXT_SHOWN = 256
@@ -117,11 +121,11 @@ class Deletion(Model):
 
     deleted: int = Field(0, description="Resources that are gone, nodes included.", ge=0)
     kept: tuple[KeptResource, ...] = Field(
-        (), description="What is kept, and why.", max_length=200, json_schema_extra=_MAP_BY_ID
+        (), description="What is kept, and why.", max_length=KEPT_LISTED, json_schema_extra=_MAP_BY_ID
     )
     left: tuple[Annotated[str, Field(max_length=1024)], ...] = Field(
         (),
         description="What is in the resource group and belongs to somebody else: ARM id, and whose it is.",
-        max_length=200,
+        max_length=KEPT_LISTED,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from hpc_operator.arm import TypeInfo
@@ -105,7 +106,7 @@ class Row:
     surveyed: bool = True
     recovery: tuple[str, Mapping[str, Any]] | None = None
 
-    @property
+    @cached_property  # asked for every resource in every pass
     def info(self) -> TypeInfo:
         """What the engine may know of it."""
         return TypeInfo(

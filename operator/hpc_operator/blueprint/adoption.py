@@ -14,7 +14,7 @@ from hpc_operator.api import StorageTier
 from hpc_operator.blueprint import storage
 from hpc_operator.blueprint.names import CLAIM_TAG, Site
 from hpc_operator.blueprint.validation import Problem
-from hpc_operator.graph import ArmId, Graph, Owner, Resource, Step, lineage, moved
+from hpc_operator.graph import ArmId, Graph, Owner, Resource, Step, group_id, lineage, moved
 
 _NAMES_SHOWN: Final = 3
 
@@ -80,7 +80,7 @@ def find(site: Site, tiers: Sequence[StorageTier]) -> Adopted:
     return Adopted(
         places=storage.in_other_accounts(site, tiers) | stand_ins,
         managed=managed | {item.lower(): True for item in attached.values()},
-        groups=tuple(item.partition("/providers/")[0] for item in stand_ins.values()),
+        groups=tuple(filter(None, map(group_id, stand_ins.values()))),
         claim=site.claim,
     )
 

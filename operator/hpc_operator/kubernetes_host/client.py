@@ -10,6 +10,7 @@ from typing import Any, Literal
 from kubernetes.aio import client
 
 from hpc_operator.api import GROUP, KINDS, VERSION, CustomResource
+from hpc_operator.api.common import timestamp
 from hpc_operator.kubernetes_host.cache import ObjectCache, ObjectKey
 from hpc_operator.kubernetes_host.errors import UNREACHABLE
 from hpc_operator.kubernetes_host.leadership import NotLeadingError
@@ -231,8 +232,8 @@ class KubernetesCluster:
             "reason": reason,
             "message": message[:LONGEST_EVENT_MESSAGE],
             "source": {"component": COMPONENT},
-            "firstTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "firstTimestamp": timestamp(now),
+            "lastTimestamp": timestamp(now),
             "count": 1,
         }
         self._begin_write("event")

@@ -7,11 +7,12 @@ a time is started one at a time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from hpc_operator.api.common import timestamp
 from hpc_operator.arm import (
     Azure,
     AzureError,
@@ -27,7 +28,7 @@ from hpc_operator.arm import (
 from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError
 from hpc_operator.reconcile.fields import differences, overlay, update_body
 from hpc_operator.reconcile.memory import REPLACING, Memory
-from hpc_operator.reconcile.plan import Action, Planner, fingerprint, order_of
+from hpc_operator.reconcile.plan import Action, Planner, fingerprint
 from hpc_operator.reconcile.states import blocking_needs, exclusive_scopes
 
 
@@ -75,23 +76,20 @@ class Applier:
         self._planner = planner
         self._wake = wake
 
-    async def create_and_update(self, graph: Graph, keys: Collection[str]) -> None:
+    async def create_and_update(self, graph: Graph, changing: Sequence[Resource]) -> None:
         """Start every creation and update that can be started; go on while answers are final.
 
         Parameters
         ----------
         graph
             What is wanted.
-        keys
-            Lower-case ids of what has to change, or may have to.
+        changing
+            What has to change, or may have to, in the order of its start.
         """
         for item in graph:
             if item.referenced:
                 self._check_reference(item)
-        if not keys:
-            return
-        order = [item for item in order_of(graph, self._azure.type_info) if item.id.lower() in keys]
-        while writes := self._without_conflicts(self._next_write(graph, item) for item in order):
+        while writes := self._without_conflicts(self._next_write(graph, item) for item in changing):
             await asyncio.gather(*(self._send(write) for write in writes))
 
     async def delete(
@@ -136,7 +134,7 @@ class Applier:
             known = key in self._memory.inventory and key not in self._memory.operations
             if known and body is not None and not is_final(provisioning_state(body)):
                 verb: Verb = "DELETE" if provisioning_state(body) == "deleting" else "PUT"
-                self.follow(Handle(str(body.get("id", key)), verb, "", _now()))
+                self.follow(Handle(str(body.get("id", key)), verb, "", timestamp(datetime.now(UTC))))
 
     def _next_write(self, graph: Graph, resource: Resource) -> Write | None:
         """Return the request that a resource needs now; None where it needs none or has to wait."""
@@ -155,7 +153,7 @@ class Applier:
         change, owned = judgement.change, judgement.owned
         info = self._azure.type_info(resource.type)
         tried = fingerprint(owned)
-        if change is None or not change.may_start or not self._memory.may_try(key, self._now(), tried):
+        if change is None or not change.may_start or not self._memory.may_try(key, self._memory.now(), tried):
             return None
         scopes = exclusive_scopes(resource, resource.id, info.exclusive)
         if change.action is Action.REPLACE:
@@ -186,7 +184,7 @@ class Applier:
         # What is not known at the moment may still be there.
         if any(self._memory.observed.get(it, ...) is not None for it in going if self._goes_before(it, key, graph)):
             return None
-        if not self._memory.may_try(key, self._now()):
+        if not self._memory.may_try(key, self._memory.now()):
             return None
         info = self._azure.type_info(ArmId.parse(resource_id).type)
         return Write(resource_id, "DELETE", {}, "", exclusive_scopes(graph.get(key), key, info.exclusive))
@@ -228,7 +226,7 @@ class Applier:
         try:
             started = await self._request(write)
         except AzureError as error:
-            self._memory.fail(key, error, self._now(), write.tried)
+            self._memory.fail(key, error, self._memory.now(), write.tried)
             # Nobody knows whether it was carried out: look before the next try.
             self._memory.doubtful.add(key)
             recovery = self._recovery(key, self._azure.type_info(ArmId.parse(write.resource_id).type))
@@ -282,7 +280,7 @@ class Applier:
         if started.operation_url is not None or (
             started.body is not None and not is_final(provisioning_state(started.body))
         ):
-            handle = Handle(write.resource_id, write.verb, started.operation_url or "", _now())
+            handle = Handle(write.resource_id, write.verb, started.operation_url or "", timestamp(datetime.now(UTC)))
             self.follow(handle, started.retry_after)
         elif write.verb != "DELETE":
             self._memory.failures.pop(key, None)
@@ -297,13 +295,13 @@ class Applier:
         try:
             body = await self._azure.get(write.resource_id)
         except AzureError as error:
-            self._memory.fail(key, error, self._now())
+            self._memory.fail(key, error, self._memory.now())
             return
         self._memory.observed[key] = body
         if body is None:
             self._memory.failures.pop(key, None)
         else:
-            self.follow(Handle(write.resource_id, "DELETE", "", _now()))
+            self.follow(Handle(write.resource_id, "DELETE", "", timestamp(datetime.now(UTC))))
 
     def _check_reference(self, resource: Resource) -> None:
         """Note that something which belongs to others cannot be used yet, and have it looked at again."""
@@ -311,25 +309,18 @@ class Applier:
         body = self._memory.observed.get(key)
         if body is not None and is_final(provisioning_state(body)):
             self._memory.failures.pop(key, None)
-        elif self._memory.may_try(key, self._now()):
+        elif self._memory.may_try(key, self._memory.now()):
             missing = f"{resource.id} does not exist; it is only referenced and never created: check the id"
             busy = f"{resource.id} is being changed by its owner"
             code, message = ("ReferenceNotFound", missing) if body is None else ("ReferenceNotReady", busy)
             self._memory.fail(
-                key, AzureError(message, code=code, status=0, error_class=ErrorClass.ORDERING), self._now()
+                key, AzureError(message, code=code, status=0, error_class=ErrorClass.ORDERING), self._memory.now()
             )
             self._memory.doubtful.add(key)
 
     def _look_again(self, key: str, error: UnresolvedError) -> None:
         """Have the resource that does not tell a property yet observed anew after a while."""
         missing = AzureError(str(error), code="PropertyMissing", status=0, error_class=ErrorClass.ORDERING)
-        if self._memory.may_try(key, self._now(), "reference"):
-            self._memory.fail(key, missing, self._now(), "reference")
+        if self._memory.may_try(key, self._memory.now(), "reference"):
+            self._memory.fail(key, missing, self._memory.now(), "reference")
             self._memory.doubtful.add(error.ref.resource_id.lower())
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from hpc_operator.api.common import timestamp
 from hpc_operator.api.plan import DriftEntry
 from hpc_operator.arm import AzureError
 from hpc_operator.reconcile.memory import Memory
@@ -77,7 +78,7 @@ async def _entry(drift: Drift, subscription: Subscription, period: timedelta) ->
     return DriftEntry(
         id=drift.resource.id,
         fields=shown_fields(drift.fields),
-        since=author.time if author is not None else moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        since=author.time if author is not None else timestamp(moment),
         by=author.caller if author is not None else "",
         action=drift.action,
     )

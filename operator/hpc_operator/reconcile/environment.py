@@ -5,7 +5,6 @@ A pass awaits requests but never a long-running operation: what it started is fo
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import random
@@ -14,11 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from hpc_operator.api import CustomResource, HPCEnvironment
+from hpc_operator.api.common import timestamp
 from hpc_operator.api.hpc_environment import ManagedResource
 from hpc_operator.api.plan import WARNINGS_SHOWN, Plan, PlannedChange
 from hpc_operator.arm import CALLER, Azure, AzureError, ErrorClass, Handle, succeeded
 from hpc_operator.blueprint import Problem, find_adoption_problems, find_problems
-from hpc_operator.graph import Owner, UnresolvedError, resolve
+from hpc_operator.graph import Owner, Resource, UnresolvedError, resolve
 from hpc_operator.policy import next_change
 from hpc_operator.preflight import Check
 from hpc_operator.reconcile import drift, inventory, status, waiting
@@ -32,7 +32,7 @@ from hpc_operator.reconcile.prospects import FINDING_SECONDS, Prospects
 from hpc_operator.reconcile.removal import Removal
 from hpc_operator.reconcile.rollout import Node
 from hpc_operator.reconcile.scope import Operator, Scope, held_scope, inputs_of, owner_of, scope_of
-from hpc_operator.reconcile.states import describe, is_ready
+from hpc_operator.reconcile.states import State, describe, is_ready
 from hpc_operator.reconcile.stock import take_stock
 from hpc_operator.subscription import Subscription
 
@@ -49,15 +49,15 @@ depends on them, such as security rules, is then made once and not made and chan
 class Study:
     """What a look at Azure came to: what has to be done, what goes, and what somebody else did.
 
-    What is `unknown` depends on something that Azure has not told yet.
+    What is `changing` has to be written, or depends on something that Azure has not told yet; what the longest path
+    hangs upon comes first.
     """
 
-    planner: Planner
     changes: list[Change]
     node_changes: Mapping[str, Change]
     tag_changes: Mapping[str, Change]
     drifts: list[Drift]
-    unknown: frozenset[str]
+    changing: list[Resource]
     going: list[ManagedResource]
     removal: Removal
     removals: list[Change]
@@ -143,9 +143,9 @@ class Reconciler:
             return None
         if FINALIZER not in snapshot.environment.metadata.finalizers and snapshot.environment.deleting:
             return None
-        memory = self._memories.setdefault(key, Memory(first_seen=_now()))
+        memory = self._memories.setdefault(key, Memory(first_seen=Memory.now()))
         if FINALIZER not in snapshot.environment.metadata.finalizers:
-            wait = memory.first_seen + SETTLE_SECONDS - _now()
+            wait = memory.first_seen + SETTLE_SECONDS - Memory.now()
             if wait > 0:
                 return wait
         CALLER.set(key.tag)
@@ -153,9 +153,13 @@ class Reconciler:
             return await self._pass(snapshot, snapshot.environment, memory)
         except AzureError as error:
             # The pass could not look at Azure; what is known stays known, and what runs goes on running.
-            memory.fail("azure", error, _now())
+            memory.fail("azure", error, Memory.now())
             await self._say_unreachable(snapshot, snapshot.environment, error)
-            return max(0.0, memory.failures["azure"].due - _now()) if memory.failures["azure"].due != math.inf else 60.0
+            return (
+                max(0.0, memory.failures["azure"].due - Memory.now())
+                if memory.failures["azure"].due != math.inf
+                else 60.0
+            )
 
     async def preview(self, snapshot: Snapshot) -> Plan:
         """Return the plan for objects that may not exist anywhere yet; nothing is written.
@@ -169,7 +173,7 @@ class Reconciler:
         if environment is None:
             msg = "a plan needs an environment"
             raise ValueError(msg)
-        memory = Memory(first_seen=_now(), loaded=True)
+        memory = Memory(first_seen=Memory.now(), loaded=True)
         seen = self._problems(snapshot, environment)  # the caller tells these
         problems = dict(seen)
         await self._resolve_images(snapshot, environment, memory, problems)
@@ -184,17 +188,17 @@ class Reconciler:
             for owner, problem in problems.items()
             if owner not in seen
         ]
-        plan = self._plan(scope, memory, study, [*refused, *study.all_changes])
+        plan = self._plan(scope, memory, tools, [*refused, *study.all_changes])
         plan = plan or Plan(hash=scope.specification, summary="nothing to do")
         return plan.model_copy(update={"warnings": (*warnings, *plan.warnings)[:WARNINGS_SHOWN]})
 
-    def _plan(self, scope: Scope, memory: Memory, study: Study, changes: list[Change]) -> Plan | None:
+    def _plan(self, scope: Scope, memory: Memory, tools: Tools, changes: list[Change]) -> Plan | None:
         findings = memory.inspection.findings if memory.inspection is not None else ()
         warnings = [finding.message for finding in findings if not finding.blocks]
-        return plan_of(changes, scope.specification, study.planner.currency, warnings)
+        return plan_of(changes, scope.specification, tools.planner.currency, warnings)
 
     async def _pass(self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory) -> float | None:
-        started = _now()
+        started = Memory.now()
         problems = {} if environment.deleting else self._problems(snapshot, environment)
         if owner_of(environment) in problems:
             return await self._pass_with_problem(snapshot, environment, memory, problems)
@@ -205,10 +209,7 @@ class Reconciler:
             return await self._pass_with_problem(snapshot, environment, memory, problems)
         await self._add_finalizers(snapshot, problems)
         scope = scope_of(snapshot, environment, problems, memory, self._operator)
-        tools = self._tools(scope, memory)
-        for handle in memory.take_handles():
-            tools.applier.follow(handle, retry_after=0.0)  # nobody has asked since the process before this one ended
-        self._digest_outcomes(scope, memory, tools.planner)
+        tools = self._take_up(scope, memory)
         await self._look(scope, memory, tools)
         memory.failures.pop("azure", None)
         if refusal := await self._other_holder(scope, memory):
@@ -226,8 +227,7 @@ class Reconciler:
             # Inventory and plan are on record before the first write: nothing that a dying pass makes is ever lost.
             await self._write_statuses(scope, memory, tools, study)
         writes = memory.writes
-        changing = {change.key for change in study.changes} | study.unknown
-        await tools.applier.create_and_update(scope.graph, changing)
+        await tools.applier.create_and_update(scope.graph, study.changing)
         await self._converge_nodes(scope, tools.nodes, study)
         await study.removal.start(study.going, study.removals)
 
@@ -247,15 +247,12 @@ class Reconciler:
         self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory, problems: dict[Owner, Problem]
     ) -> float | None:
         """Make a pass over an environment that cannot be acted upon as it is written: only what goes, goes."""
-        started = _now()
+        started = Memory.now()
         self._load(snapshot, environment, memory)
         staying = [item for item in (environment, *snapshot.tiers, *snapshot.partitions) if not item.deleting]
         held = {owner_of(item): problems[owner_of(environment)] for item in staying} | problems
         scope = held_scope(snapshot, environment, held, memory, self._operator)
-        tools = self._tools(scope, memory)
-        for handle in memory.take_handles():
-            tools.applier.follow(handle, retry_after=0.0)
-        self._digest_outcomes(scope, memory, tools.planner)
+        tools = self._take_up(scope, memory)
         if any(item.deleting for item in (*snapshot.tiers, *snapshot.partitions)):
             await self._look(scope, memory, tools)
             if refusal := await self._other_holder(scope, memory, fresh=True):
@@ -280,9 +277,9 @@ class Reconciler:
         """
         group = scope.full.resource_group_id
         key = group.lower()
-        if fresh and memory.observed.get(key) is not None and _now() - memory.claim_seen_at > CLAIM_SECONDS:
+        if fresh and memory.observed.get(key) is not None and Memory.now() - memory.claim_seen_at > CLAIM_SECONDS:
             memory.observed[key] = await self._azure.get(group)
-            memory.claim_seen_at = _now()
+            memory.claim_seen_at = Memory.now()
         return scope.claim.other_holder(memory.observed.get(key))
 
     async def _stand_back(self, scope: Scope, memory: Memory, refusal: str) -> float:
@@ -347,6 +344,14 @@ class Reconciler:
 
     # What is known
 
+    def _take_up(self, scope: Scope, memory: Memory) -> Tools:
+        """Go on where the pass or the process before this one ended: follow its operations, and digest what ended."""
+        tools = self._tools(scope, memory)
+        for handle in memory.take_handles():
+            tools.applier.follow(handle, retry_after=0.0)  # nobody has asked since the process before this one ended
+        self._digest_outcomes(scope, memory, tools.planner)
+        return tools
+
     def _load(self, snapshot: Snapshot, environment: HPCEnvironment, memory: Memory) -> None:
         """Take up what a process before this one left in status."""
         if memory.loaded:
@@ -384,7 +389,7 @@ class Reconciler:
             memory.keep_awake()
             if outcome.error is not None:
                 logger.warning("%s failed: %s", describe(outcome.handle.resource_id), outcome.error)
-                memory.fail(key, outcome.error, _now(), memory.tried.get(key, ""))
+                memory.fail(key, outcome.error, Memory.now(), memory.tried.get(key, ""))
                 continue
             memory.failures.pop(key, None)
             if outcome.handle.verb == "DELETE":
@@ -419,10 +424,10 @@ class Reconciler:
         """Bring what is known of Azure up to date with as few reads as will do."""
         ids = [*(item.id for item in scope.graph), *(item.id for item in memory.inventory.values())]
         group = scope.full.resource_group_id
-        if _now() >= memory.stale_at:
+        if Memory.now() >= memory.stale_at:
             memory.forget_observations()
-            memory.try_everything(_now())
-            memory.stale_at = _now() + self._drift_seconds * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the load
+            memory.try_everything(Memory.now())
+            memory.stale_at = Memory.now() + self._drift_seconds * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the load
         if not memory.observed and memory.inventory:
             await survey(self._azure, memory, ids, group)
         await observe(self._azure, memory, ids)
@@ -440,7 +445,7 @@ class Reconciler:
         resource = scope.graph.get(key)
         if resource is None:
             entry = memory.inventory.get(key)
-            return entry is not None and entry.state == "Kept" and memory.observed.get(key) is not None
+            return entry is not None and entry.state == State.KEPT and memory.observed.get(key) is not None
         if resource.referenced and not resource.observed_only:
             return is_ready(memory, key)
         try:
@@ -454,7 +459,7 @@ class Reconciler:
         return is_ready(memory, key) and judgement.change is None and judgement.drift is None and is_as_written
 
     def _nodes_are_as_wanted(self, scope: Scope, memory: Memory, tools: Tools, nodes: list[Node]) -> bool:
-        if scope.wanted is None or memory.failed_nodes or _now() < memory.busy_until:
+        if scope.wanted is None or memory.failed_nodes or Memory.now() < memory.busy_until:
             return False
         if memory.passes == 0 and (nodes or any(node_set.count for node_set in scope.wanted.node_sets)):
             return False  # the process before this one may have made or removed some within the survey's delay
@@ -472,14 +477,15 @@ class Reconciler:
         planner.blocks = await self._prospects.blocks(scope, memory, tools.nodes.nodes())
         changes: list[Change] = []
         drifts: list[Drift] = []
-        unknown: set[str] = set()
+        changing: list[Resource] = []
         compared = [item for item in scope.graph if item.observed_only]
         for resource in [*order_of(scope.graph, self._azure.type_info), *compared]:
             if resource.id.lower() in memory.operations:
                 continue
             key, judgement = resource.id.lower(), planner.foresee(resource)
+            if (judgement is None or judgement.change is not None) and not resource.observed_only:
+                changing.append(resource)
             if judgement is None:
-                unknown.add(key)
                 continue
             if judgement.change is not None:
                 changes.append(judgement.change)
@@ -504,7 +510,7 @@ class Reconciler:
                 tag_changes[node_set.owner.name] = tag_change
         removal = Removal(self._azure, self._cluster, scope, memory, planner, tools.nodes, tools.applier)
         removals = removal.plan(going)
-        return Study(planner, changes, node_changes, tag_changes, drifts, frozenset(unknown), going, removal, removals)
+        return Study(changes, node_changes, tag_changes, drifts, changing, going, removal, removals)
 
     # What is done
 
@@ -518,7 +524,7 @@ class Reconciler:
         period = timedelta(seconds=self._drift_seconds)
         is_new = await drift.account(memory, study.drifts, self._subscription, period, say)
         opening = next_change(scope.environment.spec.policy, datetime.now(UTC))
-        opens = opening.strftime("%Y-%m-%dT%H:%M:%SZ") if opening is not None else None
+        opens = timestamp(opening) if opening is not None else None
         waiting.account(memory, study.all_changes, opens)
         wanted = frozenset(scope.environment.spec.tags)
         # One that was taken out of the specification is remembered until nothing carries it any more.
@@ -557,10 +563,10 @@ class Reconciler:
             nodes=tuple(tools.nodes.nodes()),
             problems=scope.problems,
             specification=scope.specification,
-            plan=self._plan(scope, memory, study, study.all_changes),
+            plan=self._plan(scope, memory, tools, study.all_changes),
             changes=tuple(study.all_changes),
-            price_of=study.planner.price_of,
-            currency=study.planner.currency,
+            price_of=tools.planner.price_of,
+            currency=tools.planner.currency,
             serving=frozenset(
                 item.metadata.name for item in scope.snapshot.partitions if status.is_ready(self._before(item))
             ),
@@ -626,20 +632,16 @@ class Reconciler:
             now = datetime.now(UTC)
             opening = next_change(scope.environment.spec.policy, now)
             if opening is not None:
-                due = min(due, _now() + (opening - now).total_seconds())
+                due = min(due, Memory.now() + (opening - now).total_seconds())
         is_busy = memory.operations or memory.failures or memory.doubtful or tools.nodes.moving()
         if not is_busy and not any(change.may_start for change in study.all_changes):
-            if _now() >= memory.busy_until:
+            if Memory.now() >= memory.busy_until:
                 memory.forget_observations()
             else:
                 due = min(due, memory.busy_until)
-        return max(0.0, due - _now())
+        return max(0.0, due - Memory.now())
 
 
 def _essence(change: PlannedChange) -> PlannedChange:
     """Return a change without what it costs, which may be known later."""
     return change.model_copy(update={"quota": "", "price_per_hour": ""})
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

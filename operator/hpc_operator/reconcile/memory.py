@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hpc_operator.api.common import timestamp
 from hpc_operator.api.hpc_environment import ManagedResource
 from hpc_operator.api.plan import Deletion, DriftEntry, Wait
 from hpc_operator.arm import AzureError, ErrorClass, Handle, Outcome
@@ -77,8 +78,8 @@ class Failure:
             wait *= random.uniform(0.75, 1.25)  # noqa: S311 - what failed together is not tried together
         wait = max(wait, error.retry_after or 0.0)
         moment = datetime.now(UTC)
-        since = before.since if before is not None and before.error.code == error.code else _text(moment)
-        next_try = _text(moment + timedelta(seconds=wait)) if WORTH_SAYING_SECONDS <= wait < math.inf else None
+        since = before.since if before is not None and before.error.code == error.code else timestamp(moment)
+        next_try = timestamp(moment + timedelta(seconds=wait)) if WORTH_SAYING_SECONDS <= wait < math.inf else None
         return cls(error, attempts, now + wait, tried, since, next_try)
 
 
@@ -131,7 +132,8 @@ class Memory:
     scopes: dict[str, frozenset[str]] = field(default_factory=dict)
     tried: dict[str, str] = field(default_factory=dict)
 
-    def now(self) -> float:
+    @staticmethod
+    def now() -> float:
         """Return the loop time."""
         return asyncio.get_running_loop().time()
 
@@ -182,7 +184,3 @@ class Memory:
         What was due before the pass started waits for something else, which will make the next pass necessary.
         """
         return min((failure.due for failure in self.failures.values() if failure.due > started), default=math.inf)
-
-
-def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

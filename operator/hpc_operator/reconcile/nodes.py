@@ -79,15 +79,15 @@ class NodeApplier:
             memory.machines, memory.machines_rumoured = [], False
             return
         if memory.machines_rumoured and not self.moving() and are_as_wanted(self.nodes()):
-            memory.machines_stale_at = self._now() + settled_seconds
+            memory.machines_stale_at = self._memory.now() + settled_seconds
             return
-        if memory.machines is None or memory.machines_rumoured or self._now() >= memory.machines_stale_at:
+        if memory.machines is None or memory.machines_rumoured or self._memory.now() >= memory.machines_stale_at:
             before = {node.id for node in self.nodes()}
             memory.machines = await self._azure.list_virtual_machines(resource_group_id)
             memory.machines_rumoured = False
             memory.nodes_gone += len(before - {node.id for node in self.nodes()})
             wait = memory.machines_poll_seconds if self.moving() else settled_seconds
-            memory.machines_stale_at = self._now() + wait
+            memory.machines_stale_at = self._memory.now() + wait
 
     def moving(self) -> bool:
         """Return whether a node is on its way up or down."""
@@ -136,7 +136,7 @@ class NodeApplier:
         if at_once is not None:
             plan = plan.cut(at_once - self.in_transition())
         await self.remove(plan.delete)
-        if not plan.create or not self._memory.may_try(failure_key(partition), self._now(), tried):
+        if not plan.create or not self._memory.may_try(failure_key(partition), self._memory.now(), tried):
             return
         if not all(is_ready(self._memory, need) for need in node_set.needs):
             return
@@ -156,7 +156,7 @@ class NodeApplier:
                 by_partition.setdefault(node.partition, []).append(node)
         for partition, going in by_partition.items():
             key = deletion_key(partition)
-            if self._memory.may_try(key, self._now()):
+            if self._memory.may_try(key, self._memory.now()):
                 refusals = await asyncio.gather(*(self._delete(node) for node in going))
                 self._note_refusals(key, refusals)
                 if not any(refusals):
@@ -199,7 +199,7 @@ class NodeApplier:
         key = f"tags of {failure_key(node_set.owner.name)}"
         tried, info = fingerprint(node_set.body["tags"]), self._azure.type_info(node_set.node_type)
         for retag in list(self.retags(node_set)):
-            if not self._memory.may_try(key, self._now(), tried):
+            if not self._memory.may_try(key, self._memory.now(), tried):
                 return
             self._memory.keep_awake()
             try:
@@ -210,7 +210,7 @@ class NodeApplier:
                 body = update_body(retag.wanted, machine, retag.changes, info)
                 await self._azure.patch(retag.id, body)
             except AzureError as error:
-                self._memory.fail(key, error, self._now(), tried)
+                self._memory.fail(key, error, self._memory.now(), tried)
                 return
             self._show(retag.id, body)
         self._memory.failures.pop(key, None)
@@ -227,7 +227,7 @@ class NodeApplier:
         """Remember what was refused together as one failure, and have the machines listed before the next try."""
         for error in refusals:
             if error is not None:
-                self._memory.fail(key, error, self._now(), tried)
+                self._memory.fail(key, error, self._memory.now(), tried)
                 self._memory.machines_stale_at = 0.0
                 return
 
@@ -243,13 +243,10 @@ class NodeApplier:
                 reason = await self._azure.virtual_machine_error(new[0])
             except AzureError as error:
                 reason = error
-            self._memory.fail(key, reason, self._now(), tried)
+            self._memory.fail(key, reason, self._memory.now(), tried)
         elif not failed and sum(_is_up(node, node_set) for node in nodes) >= node_set.count:
             self._memory.failures.pop(key, None)
 
     def _poll_after(self, retry_after: float | None) -> None:
         self._memory.machines_poll_seconds = retry_after or DEFAULT_POLL_SECONDS
-        self._memory.machines_stale_at = self._now() + self._memory.machines_poll_seconds
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        self._memory.machines_stale_at = self._memory.now() + self._memory.machines_poll_seconds

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from hpc_operator.arm import Azure, AzureError
-from hpc_operator.graph import ArmId, NodeSet, parent_id
+from hpc_operator.graph import ArmId, NodeSet, group_id, parent_id
 from hpc_operator.reconcile.memory import Memory
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ async def survey(azure: Azure, memory: Memory, resource_ids: Iterable[str], reso
     Where no survey can be had nothing is taken in, and `observe` reads everything.
     """
     wanted = {item.lower(): item for item in resource_ids}
-    groups = {group.lower(): group for item in wanted.values() if (group := _group_of(item))}
+    groups = {group.lower(): group for item in wanted.values() if (group := group_id(item))}
     groups.setdefault(resource_group_id.lower(), resource_group_id)
     try:
         surveys = await asyncio.gather(*(azure.survey(group) for group in groups.values()))
@@ -41,13 +41,6 @@ async def survey(azure: Azure, memory: Memory, resource_ids: Iterable[str], reso
             memory.rumoured.add(key)
     memory.machines = [body for key, body in rows.items() if (name := key.partition(_NODE)[2]) and "/" not in name]
     memory.machines_rumoured = True
-
-
-def _group_of(resource_id: str) -> str | None:
-    arm_id = ArmId.parse(resource_id)
-    if arm_id.resource_group is None:
-        return None
-    return "/".join(resource_id.split("/")[:5])
 
 
 async def observe(azure: Azure, memory: Memory, resource_ids: Iterable[str]) -> None:

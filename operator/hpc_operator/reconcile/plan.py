@@ -29,7 +29,8 @@ from hpc_operator.api.plan import (
 from hpc_operator.api.policy import DriftAction, Policy
 from hpc_operator.arm import FAILED_STATES, TypeInfo, provisioning_state
 from hpc_operator.graph import Graph, Json, NodeSet, Owner, Resource, Step, UnresolvedError, resolve
-from hpc_operator.policy import Gate, Hold, StartingAction
+from hpc_operator.policy import Gate, StartingAction
+from hpc_operator.preflight import Finding
 from hpc_operator.reconcile.fields import FieldChange, differences, itemized, replaces, shrinks
 from hpc_operator.reconcile.memory import REPLACING, Memory
 from hpc_operator.reconcile.rollout import Node, NodeState
@@ -117,14 +118,6 @@ class Judgement:
     owned: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Block:
-    """Why something is not written: a finding of the preflight."""
-
-    reason: str
-    message: str
-
-
 class Planner:
     """Judges the resources of one environment.
 
@@ -150,7 +143,7 @@ class Planner:
         gate: Gate,
         policy: Policy,
     ) -> None:
-        self.blocks: Mapping[str, Block] = {}
+        self.blocks: Mapping[str, Finding] = {}
         """Findings of the preflight by lower-case ARM id."""
         self._memory = memory
         self._type_info = type_info
@@ -240,13 +233,13 @@ class Planner:
         if replaces(changes, info):
             why = "Azure cannot change this: it is deleted and made anew."
             change = self._may(self._change(Action.REPLACE, resource, why, changes), holds_data=resource.holds_data)
-        elif drifted:
-            change = self._may(self._change(Action.UPDATE, resource, "Somebody changed it in Azure.", changes))
+            return Judgement(change, drift, owned)
+        why = "The specification says otherwise."
+        if drifted:
+            why = "Somebody changed it in Azure."
         elif failed:
             why = "Azure shows it as Failed: it is put again as it should be."
-            change = self._may(self._change(Action.UPDATE, resource, why, changes))
-        else:
-            change = self._may(self._change(Action.UPDATE, resource, "The specification says otherwise.", changes))
+        change = self._may(self._change(Action.UPDATE, resource, why, changes))
         return Judgement(change, drift, owned)
 
     def _observed_only(self, resource: Resource, changes: Sequence[FieldChange]) -> Change:
@@ -259,14 +252,9 @@ class Planner:
         block = self.blocks.get(resource.id.lower())
         if block is not None and action in _WRITES:
             action, why, reason = Action.BLOCKED, block.message, block.reason
-        cores: Counter[str] = Counter()
-        price = 0.0
         before = next((it.before for it in fields if it.path[-1] == "vmSize"), None)
         after = vm_size_of(resource.body) if action is Action.CREATE or before is not None else None
-        for size, sign in ((before, -1), (after, 1)):
-            if isinstance(size, str):
-                self._count(cores, size, sign)
-                price += sign * (self.price_of(size) or 0.0)
+        cores, price = self._cost(_machines(after), _machines(before))
         return Change(
             action,
             resource.id,
@@ -277,17 +265,15 @@ class Planner:
             "its data" if resource.holds_data and action is not Action.CREATE else "",
             reason=reason,
             cores=cores,
-            price=price or None,
+            price=price,
         )
 
     def _may(self, change: Change, **facts: bool) -> Change:
+        """Return a change with what it waits for, as the policy says; for the facts see `Gate.hold`."""
         if change.action is Action.BLOCKED:
             return change
-        wait = self._hold(change, **facts)
+        wait = self._gate.hold(cast("StartingAction", change.action.value), change.name, **facts)
         return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
-
-    def _hold(self, change: Change, **facts: bool) -> Hold | None:
-        return self._gate.hold(cast("StartingAction", change.action.value), change.name, **facts)
 
     def _applied(self, resource: Resource) -> str:
         entry = self._memory.inventory.get(resource.id.lower())
@@ -319,10 +305,8 @@ class Planner:
             Whether it is the scale set of an earlier generation of nodes.
         """
         holds_data = resource is not None and resource.holds_data
-        cores: Counter[str] = Counter()
         size = vm_size_of(self._memory.observed.get(item.id.lower()) or {})
-        if isinstance(size, str):
-            self._count(cores, size, -1)
+        cores, price = self._cost((), _machines(size))
         change = Change(
             Action.DELETE,
             item.id,
@@ -331,10 +315,9 @@ class Planner:
             "It is no longer wanted.",
             touches="its data" if holds_data else "",
             cores=cores,
-            price=-(self.price_of(size) or 0.0) or None if isinstance(size, str) else None,
+            price=price,
         )
-        wait = self._hold(change, holds_data=holds_data, begun=part_of_roll)
-        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
+        return self._may(change, holds_data=holds_data, begun=part_of_roll)
 
     # Nodes
 
@@ -361,10 +344,7 @@ class Planner:
             action, why = Action.DELETE, f"{node_set.count} nodes are wanted."
             going, coming = present[difference:], 0
             touches = f"{-difference} nodes"
-        cores: Counter[str] = Counter()
-        self._count(cores, node_set.vm_size, coming)
-        for node in going:
-            self._count(cores, node.vm_size, -1)
+        cores, price = self._cost([(node_set.vm_size, node_set.priority)] * coming, _sizes_of(going))
         change = Change(
             action,
             node_set.scale_set_id,
@@ -374,15 +354,14 @@ class Planner:
             _node_fields(node_set, outdated),
             touches,
             cores=cores,
-            price=self._price(node_set, coming, going),
+            price=price,
             of_nodes=True,
         )
         block = self.blocks.get(node_set.scale_set_id.lower())
         if block is not None and coming:
             return replace(change, action=Action.BLOCKED, why=block.message, reason=block.reason)
         begun = action is Action.ROLL and self._memory.rolling.get(partition) == node_set.generation
-        wait = self._hold(change, scaling=action is not Action.ROLL, begun=begun)
-        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
+        return self._may(change, scaling=action is not Action.ROLL, begun=begun)
 
     def node_tags(self, node_set: NodeSet, retags: Sequence[Retag]) -> tuple[Change | None, list[Drift]]:
         """Return the change that brings the tags of a partition's nodes in step, and what somebody else changed.
@@ -419,27 +398,34 @@ class Planner:
             f"{len(retags)} nodes",
             of_nodes=True,
         )
-        wait = self._hold(change)
-        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change, drifts
+        return self._may(change), drifts
 
     def leaving(self, partition: str, nodes: Sequence[Node]) -> Change:
         """Return the change that removes the nodes of a partition that goes."""
-        cores: Counter[str] = Counter()
-        for node in nodes:
-            self._count(cores, node.vm_size, -1)
-        name, owner = nodes_name(partition), Owner("ComputePartition", partition)
+        cores, price = self._cost((), _sizes_of(nodes))
         change = Change(
-            Action.DELETE, nodes[0].scale_set_id or nodes[0].id, name, owner, "The partition goes.", (),
-            f"{len(nodes)} nodes", cores=cores, of_nodes=True,
-            price=-sum(self.price_of(node.vm_size, node.priority) or 0.0 for node in nodes) or None,
-        )  # fmt: skip
-        wait = self._hold(change)
-        return replace(change, waits_for=wait.message, reason=wait.reason) if wait else change
+            Action.DELETE,
+            nodes[0].scale_set_id or nodes[0].id,
+            nodes_name(partition),
+            Owner("ComputePartition", partition),
+            "The partition goes.",
+            touches=f"{len(nodes)} nodes",
+            cores=cores,
+            price=price,
+            of_nodes=True,
+        )
+        return self._may(change)
 
-    def _price(self, node_set: NodeSet, coming: int, going: Iterable[Node]) -> float | None:
-        more = coming * (self.price_of(node_set.vm_size, node_set.priority) or 0.0)
-        less = sum(self.price_of(node.vm_size, node.priority) or 0.0 for node in going)
-        return more - less or None
+    def _cost(self, coming: _Sizes, going: _Sizes) -> tuple[Mapping[str, int], float | None]:
+        """Return what machines that come and go do to the use of quota, by VM family, and to the price per hour."""
+        cores: Counter[str] = Counter()
+        price = 0.0
+        for sizes, sign in ((coming, 1), (going, -1)):
+            for size, priority in sizes:
+                price += sign * (self.price_of(size, priority) or 0.0)
+                if (offered := self.offer.sizes.get(size.lower())) is not None:
+                    cores[offered.family] += sign * offered.vcpus
+        return cores, price or None
 
     def price_of(self, vm_size: str, priority: str = "Regular") -> float | None:
         """Return the list price of a virtual machine per hour, None where it is not known."""
@@ -453,10 +439,6 @@ class Planner:
         """The currency of all prices; empty where none is known."""
         return next((price.currency for price in self.offer.prices.values()), "")
 
-    def _count(self, cores: Counter[str], vm_size: str, nodes: int) -> None:
-        if (size := self.offer.sizes.get(vm_size.lower())) is not None and nodes:
-            cores[size.family] += nodes * size.vcpus
-
 
 _WRITES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE})
 _NOT_CORRECTED = "spec.policy.drift is {action} for this step: set it to Correct to have it made again."
@@ -466,6 +448,18 @@ def vm_size_of(body: Mapping[str, Any]) -> Json:
     """Return the VM size in a body, None where it is no virtual machine's."""
     profile = (body.get("properties") or {}).get("hardwareProfile") or {}
     return profile.get("vmSize")
+
+
+_Sizes = Sequence[tuple[str, str]]
+"""VM size and priority of virtual machines."""
+
+
+def _machines(size: Json) -> _Sizes:
+    return [(size, "Regular")] if isinstance(size, str) else ()
+
+
+def _sizes_of(nodes: Iterable[Node]) -> _Sizes:
+    return [(node.vm_size, node.priority) for node in nodes]
 
 
 def _node_fields(node_set: NodeSet, outdated: Sequence[Node]) -> tuple[FieldChange, ...]:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from hpc_operator.arm import AzureError
-from hpc_operator.preflight import Check, Surroundings, inspect
+from hpc_operator.preflight import Check, Finding, Surroundings, inspect
 from hpc_operator.reconcile.memory import Memory
-from hpc_operator.reconcile.plan import Block, vm_size_of
+from hpc_operator.reconcile.plan import vm_size_of
 from hpc_operator.reconcile.rollout import Node
 from hpc_operator.reconcile.scope import Scope
 from hpc_operator.subscription import Offer, Subscription
@@ -53,7 +53,7 @@ class Prospects:
             return Offer()
         return Offer(sizes, prices)
 
-    async def blocks(self, scope: Scope, memory: Memory, nodes: Iterable[Node]) -> Mapping[str, Block]:
+    async def blocks(self, scope: Scope, memory: Memory, nodes: Iterable[Node]) -> Mapping[str, Finding]:
         """Return what must not be written now and why, by lower-case id; look anew where it is time to."""
         if scope.wanted is None:
             memory.inspection, memory.inspect_at = None, math.inf
@@ -83,11 +83,7 @@ class Prospects:
             is_urgent = bool(inspection.unknown) or any(finding.blocks for finding in inspection.findings)
             periods = 1 if inspection.findings else PERIODS
             memory.inspect_at = now + (FINDING_SECONDS if is_urgent else periods * self._period)
-        return {
-            key: Block(finding.reason, finding.message)
-            for finding in memory.inspection.findings
-            for key in finding.blocks
-        }
+        return {key: finding for finding in memory.inspection.findings for key in finding.blocks}
 
 
 _CHANGES_BY_ITSELF = frozenset({Check.QUOTA})

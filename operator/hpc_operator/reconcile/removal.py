@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment
 from hpc_operator.api.hpc_environment import ManagedResource
-from hpc_operator.api.plan import Deletion, KeptResource
+from hpc_operator.api.plan import KEPT_LISTED, Deletion, KeptResource
 from hpc_operator.arm import Azure, AzureError, ErrorClass
 from hpc_operator.blueprint.names import CLAIM_TAG
 from hpc_operator.graph import ArmId, Owner
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 PATIENT_ATTEMPTS = 4
 """How often a deletion is refused as being in use before it counts as used by others: some users vanish late."""
-LONGEST_LIST = 200
 
 
 class Removal:
@@ -180,7 +179,7 @@ class Removal:
 
     def _note_left(self, ids: Iterable[str]) -> None:
         known = self._memory.deletion or Deletion()
-        self._memory.deletion = known.model_copy(update={"left": tuple(sorted(ids))[:LONGEST_LIST]})
+        self._memory.deletion = known.model_copy(update={"left": tuple(sorted(ids))[:KEPT_LISTED]})
 
     async def _give_up_what_others_use(self) -> None:
         """Keep what cannot be deleted, because something that is not in the inventory stands upon it.
@@ -229,7 +228,7 @@ class Removal:
         )
         known = self._memory.deletion or Deletion()
         deleted, self._memory.nodes_gone = known.deleted + self._memory.nodes_gone, 0
-        self._memory.deletion = known.model_copy(update={"kept": kept[:LONGEST_LIST], "deleted": deleted})
+        self._memory.deletion = known.model_copy(update={"kept": kept[:KEPT_LISTED], "deleted": deleted})
 
     def _why(self, item: ManagedResource) -> str:
         if item.retained:

@@ -11,7 +11,7 @@ from hpc_operator.api.policy import TAKE_OVER_ANNOTATION
 from hpc_operator.blueprint import Blueprint, Inputs, build
 from hpc_operator.blueprint.names import CLAIM_TAG
 from hpc_operator.blueprint.validation import Problem
-from hpc_operator.graph import Graph, Owner, Ref, Resource, references
+from hpc_operator.graph import Graph, Owner, Ref, Resource, group_id, references
 from hpc_operator.policy import Gate, specification_hash
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.ports import Snapshot
@@ -229,8 +229,8 @@ def _claim(snapshot: Snapshot, environment: HPCEnvironment, memory: Memory, hold
     given = environment.metadata.annotations.get(TAKE_OVER_ANNOTATION, "")
 
     def group_claim(resource_id: str) -> str:
-        group = "/".join(resource_id.split("/")[:5]).lower()
-        return str(((memory.observed.get(group) or {}).get("tags") or {}).get(CLAIM_TAG, ""))
+        group = group_id(resource_id) or ""
+        return str(((memory.observed.get(group.lower()) or {}).get("tags") or {}).get(CLAIM_TAG, ""))
 
     return Claim(
         environment=snapshot.key.tag,

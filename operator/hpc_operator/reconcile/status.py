@@ -15,7 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment, StorageTier
-from hpc_operator.api.plan import Plan
+from hpc_operator.api.common import timestamp
+from hpc_operator.api.plan import LISTED, Plan
 from hpc_operator.arm import AzureError, ErrorClass
 from hpc_operator.blueprint import Blueprint, MountPoint
 from hpc_operator.blueprint.validation import Problem
@@ -29,9 +30,6 @@ from hpc_operator.reconcile.rollout import Node, NodeState
 from hpc_operator.reconcile.states import State, blocking_needs, describe, is_settled, nodes_name, state_of
 
 Status = Mapping[str, Any]
-
-MOST_SHOWN = 50
-"""Entries of drift and of waits that a status shows."""
 
 WHAT_NEXT = {
     ErrorClass.TRANSIENT: "It is tried again by itself.",
@@ -178,7 +176,7 @@ def _dump(item: BaseModel) -> dict[str, Any]:
 
 
 def _dumped(items: Mapping[str, BaseModel]) -> list[dict[str, Any]]:
-    return [_dump(items[key]) for key in sorted(items)[:MOST_SHOWN]]
+    return [_dump(items[key]) for key in sorted(items)[:LISTED]]
 
 
 def _preflight(facts: Facts, owner: Owner, resource: CustomResource, before: Status) -> list[dict[str, Any]]:
@@ -512,7 +510,7 @@ def _make(name: str, value: str, reason: str, message: str, resource: CustomReso
         "observedGeneration": resource.metadata.generation,
         "lastTransitionTime": old["lastTransitionTime"]
         if unchanged and old is not None
-        else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        else timestamp(datetime.now(UTC)),
         "reason": reason,
         "message": message,
     }

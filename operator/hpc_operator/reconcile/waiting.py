@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from hpc_operator.api.common import timestamp
 from hpc_operator.api.plan import Wait
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.plan import Change
-
-SHOWN = 50
 
 
 def account(memory: Memory, changes: Iterable[Change], opening: str | None) -> None:
@@ -26,7 +25,7 @@ def account(memory: Memory, changes: Iterable[Change], opening: str | None) -> N
     opening
         RFC 3339: when the next maintenance window opens; None where there is none.
     """
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = timestamp(datetime.now(UTC))
     waits: dict[str, Wait] = {}
     changes = list(changes)
     for change in changes:

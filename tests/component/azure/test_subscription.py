@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from sdk_clients import AsyncCredential
 
 from azure_emulator import Emulator
 from hpc_operator.arm import AzureError, ErrorClass
@@ -289,7 +290,7 @@ async def test_permissions(emulator, azure):
     emulator.store.set("rightsDelaySeconds", 0)
     seen = []
     for token in tokens:
-        async with AzureClient(emulator.url, SUBSCRIPTION, Opaque(token)) as client:
+        async with AzureClient(emulator.url, SUBSCRIPTION, AsyncCredential(token)) as client:
             subscription = AzureSubscription(client)
             for scope in (ROOT, GROUP):
                 rights = await subscription.permissions(scope)
@@ -315,7 +316,7 @@ async def test_the_role_of_the_documents_is_enough(emulator, azure, somebody):
     emulator.store.set("takenNames", ["climate-vault"])
     emulator.store.set("rights", "on")
     emulator.store.set("rightsDelaySeconds", 0)
-    async with AzureClient(emulator.url, SUBSCRIPTION, Opaque(token)) as client:
+    async with AzureClient(emulator.url, SUBSCRIPTION, AsyncCredential(token)) as client:
         subscription = AzureSubscription(client)
         for namespace in ("Compute", "Network", "Storage", "NetApp", "StorageCache"):
             assert await subscription.usages(f"Microsoft.{namespace}", "westeurope")
@@ -331,17 +332,6 @@ async def test_the_role_of_the_documents_is_enough(emulator, azure, somebody):
         with pytest.raises(AzureError, match='Lock "freeze"'):
             await client.put(NSG, WEST)
     assert [one["path"] for one in emulator.requests if one["status"] == 403] == []
-
-
-class Opaque(Credential):
-    """Knows the token that it was given."""
-
-    def __init__(self, token):
-        super().__init__()
-        self.token = token
-
-    async def get_token(self, *scopes, **options):
-        return (await super().get_token(*scopes))._replace(token=self.token)
 
 
 # --- locks
@@ -395,7 +385,7 @@ async def test_a_refusal_stands_where_the_locks_cannot_be_read(arm, client):
 async def test_the_last_author_is_somebody_else(emulator, somebody):
     token = await token_of(emulator, "operator", "Contributor")
     since = (emulator.clock.now - timedelta(minutes=1)).isoformat()
-    async with AzureClient(emulator.url, SUBSCRIPTION, Opaque(token)) as client:
+    async with AzureClient(emulator.url, SUBSCRIPTION, AsyncCredential(token)) as client:
         subscription = AzureSubscription(client)
         await client.put(GROUP, WEST)
         await client.put(NSG, WEST)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 import yaml
-from azure.core.credentials import AccessToken
+from sdk_clients import OPAQUE, AsyncCredential
 
 from azure_emulator import Emulator
 from hpc_operator.api import KINDS
@@ -24,14 +23,6 @@ from hpc_operator.preview.rules import broken
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 LOCATION = {"location": "westeurope"}
 KINDS_BY_NAME = {kind.__name__: kind for kind in KINDS}
-
-
-class Credential:
-    async def get_token(self, *scopes, **options):
-        return AccessToken("a-token", int(time.time()) + 3600)
-
-    async def close(self):
-        pass
 
 
 def group_id(name):
@@ -115,4 +106,6 @@ async def azure():
     async with AsyncExitStack() as stack:
         emulator = await stack.enter_async_context(Emulator(speed=10_000, seed=0))
         emulator.store.set("resourceGraphLagSeconds", 0)
-        yield Azure(emulator, await stack.enter_async_context(AzureClient(emulator.url, SUBSCRIPTION, Credential())))
+        yield Azure(
+            emulator, await stack.enter_async_context(AzureClient(emulator.url, SUBSCRIPTION, AsyncCredential(OPAQUE)))
+        )

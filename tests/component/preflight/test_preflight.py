@@ -3,12 +3,11 @@
 import asyncio
 import json
 import re
-import time
 from pathlib import Path
 
 import aiohttp
 import pytest
-from azure.core.credentials import AccessToken
+from sdk_clients import OPAQUE, AsyncCredential
 
 from azure_emulator import Emulator
 from hpc_operator.api import ComputePartition, HPCEnvironment, StorageTier
@@ -28,19 +27,6 @@ WEST = {"location": "westeurope"}
 TAGS = ("environmentRef", {"name": "climate"})
 
 
-class Token:
-    """A credential with one token."""
-
-    def __init__(self, token="anybody"):
-        self.token = token
-
-    async def get_token(self, *scopes, **options):
-        return AccessToken(self.token, int(time.time()) + 3600)
-
-    async def close(self):
-        pass
-
-
 @pytest.fixture
 async def emulator():
     async with Emulator(speed=10_000, seed=1) as emulator:
@@ -49,7 +35,7 @@ async def emulator():
 
 @pytest.fixture
 async def azure(emulator):
-    async with AzureClient(emulator.url, SUBSCRIPTION, Token(), poll_interval=0.01) as azure:
+    async with AzureClient(emulator.url, SUBSCRIPTION, AsyncCredential(OPAQUE), poll_interval=0.01) as azure:
         yield azure
 
 
@@ -272,7 +258,7 @@ async def limited(emulator, *roles):
     token = await program(emulator, *roles)
     emulator.store.set("rights", "on")
     emulator.store.set("rightsDelaySeconds", 0)
-    return AzureClient(emulator.url, SUBSCRIPTION, Token(token), poll_interval=0.01)
+    return AzureClient(emulator.url, SUBSCRIPTION, AsyncCredential(token), poll_interval=0.01)
 
 
 async def test_with_the_documented_role_nothing_is_missing_and_azure_lets_us(emulator):

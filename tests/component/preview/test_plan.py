@@ -2,11 +2,10 @@
 
 import copy
 import json
-import time
 
 import aiohttp
-from azure.core.credentials import AccessToken
-from tests.component.reconcile.conftest import SUBSCRIPTION, StaticCredential
+from sdk_clients import AsyncCredential
+from tests.component.reconcile.conftest import SUBSCRIPTION
 
 from hpc_operator.blueprint.names import ENVIRONMENT_TAG
 from hpc_operator.policy import specification_hash
@@ -87,23 +86,13 @@ async def test_what_waits_for_approval_is_for_somebody_to_decide(plan, world, ma
     assert "To approve all " in result.text
 
 
-class Reader(StaticCredential):
-    """Somebody with the role Reader, as a pull-request check should be."""
-
-    def __init__(self, token):
-        self.token = token
-
-    async def get_token(self, *scopes, **options):
-        return AccessToken(self.token, int(time.time()) + 3600)
-
-
 async def test_a_reader_gets_the_plan_of_the_operator(plan, world, monkeypatch):
     role = {"role": "Reader", "scope": f"/subscriptions/{SUBSCRIPTION}"}
     async with aiohttp.ClientSession(f"{world.emulator.url}/emulator/") as admin:
         async with admin.post("applications", json={"displayName": "check", "roles": [role]}) as answer:
             principal = (await answer.json())["objectId"]
         async with admin.post("tokens", json={"principal": principal}) as answer:
-            reader = Reader((await answer.json())["access_token"])
+            reader = AsyncCredential((await answer.json())["access_token"])
     everything = (await plan()).text
     world.emulator.store.set("rights", "on")
     world.emulator.store.set("rightsDelaySeconds", 0)

@@ -374,6 +374,13 @@ async def test_an_entry_that_is_taken_out_while_managed_does_not_delete_unasked(
     assert [item for item in ids(world) if item.endswith("/userassignedidentities/id-nodes")] != []
 
 
+def assert_refused_with_both_names(world):
+    status, reason, message = condition(world, GENOMICS)
+    assert (status, reason) == ("False", "AlreadyExists")
+    assert "hpc/climate" in message
+    assert "hpc/genomics" in message
+
+
 @pytest.mark.parametrize("manage", [False, True])
 async def test_adopting_from_a_living_environment_is_refused_with_both_names(world, manage):
     await ready(world, lean())
@@ -382,10 +389,7 @@ async def test_adopting_from_a_living_environment_is_refused_with_both_names(wor
     apply(world, genomics(adopt=[adopt(IDENTITY, there.id, manage=manage)]))
     await calm(world, seconds=15)
     if manage:
-        status, reason, message = condition(world, GENOMICS)
-        assert (status, reason) == ("False", "AlreadyExists")
-        assert "hpc/climate" in message
-        assert "hpc/genomics" in message
+        assert_refused_with_both_names(world)
     assert as_it_is(world, there.key) == before
     world.cluster.delete(*GENOMICS)
     await gone(world, GENOMICS)
@@ -402,10 +406,7 @@ async def test_adopting_from_another_operators_environment_is_refused_with_both_
     apply(west, genomics(adopt=[adopt(IDENTITY, there.id, manage=manage)]))
     await calm(west, seconds=15)
     if manage:
-        status, reason, message = condition(west, GENOMICS)
-        assert (status, reason) == ("False", "AlreadyExists")
-        assert "hpc/climate" in message
-        assert "hpc/genomics" in message
+        assert_refused_with_both_names(west)
     await delete_all(west)
     assert as_it_is(world, there.key) == before
 
@@ -417,10 +418,7 @@ async def test_what_was_adopted_by_another_operator_is_refused_with_both_names(w
     before = as_it_is(world, there)
     apply(west, genomics(adopt=[adopt(IDENTITY, there, manage=True)]))
     await calm(west, seconds=15)
-    status, reason, message = condition(west, GENOMICS)
-    assert (status, reason) == ("False", "AlreadyExists")
-    assert "hpc/climate" in message
-    assert "hpc/genomics" in message
+    assert_refused_with_both_names(west)
     await delete_all(west)
     assert as_it_is(world, there) == before
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from dataclasses import dataclass
 
 import jwt
 import pytest
-from azure.core.credentials import AccessToken
+from sdk_clients import AsyncCredential
 
 from hpc_operator.azure import AzureClient
 from hpc_operator.azure.prices import PriceList
@@ -17,7 +16,7 @@ from hpc_operator.azure.subscription import AzureSubscription
 from hpc_operator.kubernetes_host.queue import KeyQueue
 from hpc_operator.reconcile.environment import Reconciler
 
-from .conftest import SUBSCRIPTION, InMemoryCluster, StaticCredential, World, partition, tier
+from .conftest import SUBSCRIPTION, InMemoryCluster, World, partition, tier
 from .test_drift import hasten, tag_of
 from .test_life import ids, last
 from .test_life import writes as all_writes
@@ -46,14 +45,6 @@ TAKE_OVER = "azurehpc.io/take-over"
 GENOMICS = ("HPCEnvironment", "genomics")
 
 
-class WestCredential(StaticCredential):
-    """Signs in as another identity, so that requests tell who sent them."""
-
-    async def get_token(self, *scopes, **options):
-        claims = {"oid": "00000000-0000-0000-0000-0000000003e5", "upn": WEST, "idtyp": "user"}
-        return AccessToken(jwt.encode(claims, "a secret of " * 3), int(time.time()) + 3600)
-
-
 @dataclass
 class West(World):
     """An operator in another cluster, on the same subscription."""
@@ -80,7 +71,10 @@ async def west(world):
     queue = KeyQueue()
     cluster = InMemoryCluster(queue.add)
     cluster._numbers = itertools.count(31)  # other uids
-    azure = await AzureClient(world.emulator.url, SUBSCRIPTION, WestCredential()).__aenter__()
+    # Another identity, so that requests tell who sent them.
+    claims = {"oid": "00000000-0000-0000-0000-0000000003e5", "upn": WEST, "idtyp": "user"}
+    credential = AsyncCredential(jwt.encode(claims, "a secret of " * 3))
+    azure = await AzureClient(world.emulator.url, SUBSCRIPTION, credential).__aenter__()
     made = West(world.emulator, cluster, queue, azure, None)
     made.reconciler = made.make_reconciler()
     quicken(made)

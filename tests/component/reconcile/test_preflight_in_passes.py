@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 
 import aiohttp
 import pytest
-from azure.core.credentials import AccessToken
+from sdk_clients import AsyncCredential
 
 from hpc_operator.azure import AzureClient
 from hpc_operator.azure import subscription as subscriptions
 from hpc_operator.reconcile import prospects
 
-from .conftest import QUICKSTART, SUBSCRIPTION, StaticCredential, partition, tier
+from .conftest import QUICKSTART, SUBSCRIPTION, partition, tier
 from .test_life import last, writes
 from .test_policy import CLOSED, generations, plan, policy, running_of, waiting, written
 from .test_trouble import (
@@ -228,14 +227,6 @@ async def test_a_taken_name_is_told_before_it_is_tried(world, monkeypatch):
 # --- Rights
 
 
-class Somebody(StaticCredential):
-    def __init__(self, token):
-        self.token = token
-
-    async def get_token(self, *scopes, **options):
-        return AccessToken(self.token, int(time.time()) + 3600)
-
-
 async def act_as(world, *roles):
     """Let the operator be a program with these roles on the subscription; return the id of its principal."""
     given = [{"role": role, "scope": f"/subscriptions/{SUBSCRIPTION}"} for role in roles]
@@ -247,7 +238,7 @@ async def act_as(world, *roles):
     world.emulator.store.set("rights", "on")
     world.emulator.store.set("rightsDelaySeconds", 0)
     await world.azure.close()
-    world.azure = await AzureClient(world.emulator.url, SUBSCRIPTION, Somebody(token)).__aenter__()
+    world.azure = await AzureClient(world.emulator.url, SUBSCRIPTION, AsyncCredential(token)).__aenter__()
     world.reconciler = world.make_reconciler()
     quicken(world)
     return principal
