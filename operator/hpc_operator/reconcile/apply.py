@@ -299,6 +299,9 @@ class Applier:
             return
         self._memory.observed[key] = body
         if body is None:
+            # No operation ends that would make the next pass, and something may have waited for this, such as the group.
+            self._wake()
+        if body is None:
             self._memory.failures.pop(key, None)
         else:
             self.follow(Handle(write.resource_id, "DELETE", "", timestamp(datetime.now(UTC))))

@@ -223,6 +223,7 @@ class Reconciler:
             refusal := await self._other_holder(scope, memory, fresh=True)
         ):
             return await self._stand_back(scope, memory, refusal)
+        study.removal.report()
         if self._has_news(scope, memory, study):
             # Inventory and plan are on record before the first write: nothing that a dying pass makes is ever lost.
             await self._write_statuses(scope, memory, tools, study)
@@ -480,9 +481,11 @@ class Reconciler:
         changing: list[Resource] = []
         compared = [item for item in scope.graph if item.observed_only]
         for resource in [*order_of(scope.graph, self._azure.type_info), *compared]:
-            if resource.id.lower() in memory.operations:
+            key = resource.id.lower()
+            # What is missing of an object that is going to be deleted is not made again meanwhile.
+            if key in memory.operations or (resource.owner in scope.held_back and memory.observed.get(key) is None):
                 continue
-            key, judgement = resource.id.lower(), planner.foresee(resource)
+            judgement = planner.foresee(resource)
             if (judgement is None or judgement.change is not None) and not resource.observed_only:
                 changing.append(resource)
             if judgement is None:

@@ -292,7 +292,7 @@ class Planner:
 
     # What goes
 
-    def deletion(self, item: ManagedResource, resource: Resource | None, *, part_of_roll: bool = False) -> Change:
+    def deletion(self, item: ManagedResource, resource: Resource | None, *, begun: bool) -> Change:
         """Return the change that deletes something which is no longer wanted.
 
         Parameters
@@ -301,8 +301,8 @@ class Planner:
             What the inventory has of it.
         resource
             What the full graph has of it; None where there is no specification any more.
-        part_of_roll
-            Whether it is the scale set of an earlier generation of nodes.
+        begun
+            Whether the deletion is a part of something that has begun, such as a roll.
         """
         holds_data = resource is not None and resource.holds_data
         size = vm_size_of(self._memory.observed.get(item.id.lower()) or {})
@@ -317,7 +317,7 @@ class Planner:
             cores=cores,
             price=price,
         )
-        return self._may(change, holds_data=holds_data, begun=part_of_roll)
+        return self._may(change, holds_data=holds_data, begun=begun)
 
     # Nodes
 
@@ -400,8 +400,8 @@ class Planner:
         )
         return self._may(change), drifts
 
-    def leaving(self, partition: str, nodes: Sequence[Node]) -> Change:
-        """Return the change that removes the nodes of a partition that goes."""
+    def leaving(self, partition: str, nodes: Sequence[Node], *, begun: bool) -> Change:
+        """Return the change that removes the nodes of a partition that goes, and whose going may have begun."""
         cores, price = self._cost((), _sizes_of(nodes))
         change = Change(
             Action.DELETE,
@@ -414,7 +414,7 @@ class Planner:
             price=price,
             of_nodes=True,
         )
-        return self._may(change)
+        return self._may(change, begun=begun)
 
     def _cost(self, coming: _Sizes, going: _Sizes) -> tuple[Mapping[str, int], float | None]:
         """Return what machines that come and go do to the use of quota, by VM family, and to the price per hour."""

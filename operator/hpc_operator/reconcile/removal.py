@@ -67,7 +67,11 @@ class Removal:
         leaving: dict[str, list[Node]] = {}
         for node in self._leaving_nodes():
             leaving.setdefault(node.partition, []).append(node)
-        changes = [self._planner.leaving(partition, nodes) for partition, nodes in sorted(leaving.items())]
+        begun = self._scope.begun
+        changes = [
+            self._planner.leaving(partition, nodes, begun=Owner(ComputePartition.__name__, partition) in begun)
+            for partition, nodes in sorted(leaving.items())
+        ]
         in_use = {node.scale_set_id for node in self._nodes.nodes()}
         lost = {item.id.lower() for owner in self._scope.held_back for item in losses(owner, self._scope.full)}
         held_back = [item for key, item in self._memory.inventory.items() if key in lost]
@@ -75,7 +79,9 @@ class Removal:
             resource = self._scope.full.graph.get(item.id)
             is_earlier = self._is_of_an_earlier_generation(item)
             if not is_earlier or item.id.lower() not in in_use:  # else the roll itself tells
-                changes.append(self._planner.deletion(item, resource, part_of_roll=is_earlier))
+                changes.append(
+                    self._planner.deletion(item, resource, begun=is_earlier or Owner.parse(item.owner) in begun)
+                )
         return self._as_a_whole(changes)
 
     def _leaving_nodes(self) -> list[Node]:

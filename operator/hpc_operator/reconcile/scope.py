@@ -15,7 +15,7 @@ from hpc_operator.graph import Graph, Owner, Ref, Resource, group_id, references
 from hpc_operator.policy import Gate, specification_hash
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.ports import Snapshot
-from hpc_operator.reconcile.states import Claim, describe, nodes_name
+from hpc_operator.reconcile.states import Claim, State, describe, nodes_name
 
 
 def owner_of(resource: CustomResource) -> Owner:
@@ -43,6 +43,8 @@ class Scope:
         Tells what may start now.
     held_back
         Objects that are being deleted and may not go yet: until they may, all of theirs is wanted as before.
+    begun
+        Objects whose deletion has begun: it is finished, but for a dry run.
     """
 
     snapshot: Snapshot
@@ -54,6 +56,7 @@ class Scope:
     claim: Claim
     gate: Gate
     held_back: frozenset[Owner] = frozenset()
+    begun: frozenset[Owner] = frozenset()
 
     @property
     def graph(self) -> Graph:
@@ -160,9 +163,10 @@ def scope_of(
     specification = specification_hash(environment, snapshot.tiers, snapshot.partitions)
     gate = Gate(environment, specification, datetime.now(UTC))
     full = blueprint_of(frozenset())
-    deleting = {owner_of(item) for item in (*snapshot.tiers, *snapshot.partitions) if item.deleting}
-    held_back = frozenset(owner for owner in deleting if _may_not_go(owner, full, gate))
-    wanted = blueprint_of(frozenset(deleting - held_back)) if deleting - held_back else full
+    deleting = frozenset(owner_of(item) for item in (*snapshot.tiers, *snapshot.partitions) if item.deleting)
+    begun = deleting & _in_deletion(full, memory)
+    held_back = frozenset(owner for owner in deleting if _may_not_go(owner, full, gate, begun=owner in begun))
+    wanted = blueprint_of(deleting - held_back) if deleting - held_back else full
     return Scope(
         snapshot,
         environment,
@@ -173,18 +177,26 @@ def scope_of(
         _claim(snapshot, environment, memory, operator.holder(environment)),
         gate,
         frozenset() if environment.deleting else held_back,
+        frozenset() if environment.deleting else begun,
     )
 
 
-def _may_not_go(owner: Owner, full: Blueprint, gate: Gate) -> bool:
+def _in_deletion(full: Blueprint, memory: Memory) -> frozenset[Owner]:
+    """Return the owners of what is going, as status.resources tells; scale sets of earlier nodes are not in a graph."""
+    going = (item for key, item in memory.inventory.items() if item.state == State.DELETING and key in full.graph)
+    return frozenset(Owner.parse(item.owner) for item in going)
+
+
+def _may_not_go(owner: Owner, full: Blueprint, gate: Gate, *, begun: bool) -> bool:
     """Return whether something of an object that is being deleted may not be deleted yet.
 
     It goes as a whole: a file system is not half taken down, and its clients not shut out, while its data may not go.
     """
-    if owner.kind == ComputePartition.__name__ and gate.hold("Delete", nodes_name(owner.name)) is not None:
+    if owner.kind == ComputePartition.__name__ and gate.hold("Delete", nodes_name(owner.name), begun=begun) is not None:
         return True
     return any(
-        gate.hold("Delete", describe(item.id), holds_data=item.holds_data) is not None for item in losses(owner, full)
+        gate.hold("Delete", describe(item.id), holds_data=item.holds_data, begun=begun) is not None
+        for item in losses(owner, full)
     )
 
 

@@ -28,7 +28,6 @@ from .test_trouble import (
     drift,
     ending,
     gone,
-    known,
     lean,
     machines,
     ready,
@@ -821,7 +820,6 @@ async def test_a_deletion_waits_says_so_and_goes_on(world, hold, what):
         await gone(world, what)
 
 
-@known("a deletion that has begun is held in the middle")
 @pytest.mark.parametrize("hold", ["freeze", "window", "approval"])
 async def test_the_deletion_of_a_partition_that_has_begun_is_finished(world, hold):
     """Its nodes go one after the other; what is gone must not come back because the rest may not go."""
@@ -834,7 +832,6 @@ async def test_the_deletion_of_a_partition_that_has_begun_is_finished(world, hol
     assert [line for line in written(world, before) if "climate-hpc" in line and not line.startswith("DELETE")] == []
 
 
-@known("what is held in the middle of its deletion is wanted again, and an empty volume is made")
 @pytest.mark.parametrize("hold", ["freeze", "window", "approval"])
 async def test_the_deletion_of_a_tier_that_has_begun_is_finished(world, hold):
     await ready(world, lean(), EDITABLE)
@@ -861,7 +858,6 @@ async def test_a_dry_run_in_the_middle_of_a_deletion_stops_it(world):
     await gone(world, PARTITION)
 
 
-@known("what is held in the middle of its deletion is wanted again")
 async def test_a_dry_run_in_the_middle_of_a_deletion_plans_to_bring_nothing_back(world):
     await ready(world, lean(), EDITABLE)
     world.cluster.delete(*HOME)
@@ -886,7 +882,7 @@ async def test_no_more_deletions_at_once_than_allowed(world):
     since = emulated_now(world)
     for owner in list(world.cluster.objects):
         world.cluster.delete(*owner)
-    await world.run_until(lambda: not world.cluster.objects, seconds=30)
+    await world.run_until(lambda: not world.cluster.objects, seconds=90)
     assert 1 <= overlap(world, "DELETE", NO_NODE, since) <= 2
     assert ids(world) == set()
 
