@@ -44,7 +44,7 @@ class Cluster:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         if check and result.returncode:
             pytest.fail(f"kubectl {' '.join(args)} failed: {result.stderr}")
@@ -134,7 +134,7 @@ def service_account(crd_cluster: Cluster, tmp_path_factory: pytest.TempPathFacto
         check=True,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     token = crd_cluster.kubectl(
         "create", "token", "azure-hpc-operator", "-n", NAMESPACE, "--duration=2h"

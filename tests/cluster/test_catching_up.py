@@ -166,8 +166,8 @@ def test_a_start_knows_everything_with_one_list_of_objects_and_no_write(
         assert time.monotonic() - began < 30
         assert known == 16 * ENVIRONMENTS
         assert passes == ENVIRONMENTS, "every environment is looked at once"
-        # 600 MB for 16,000 objects, of which the process without any takes 200.
-        assert megabytes < 40
+        # 600 MB for 16,000 objects, of which the process without any takes 200: 16 MB here, and the buffers of a page.
+        assert megabytes < 60
         time.sleep(1)
     finally:
         process.terminate()

@@ -53,7 +53,7 @@ def test_a_namespace_that_goes_takes_its_environment_with_it_and_leaves_nothing_
     operator: Operator, objects: Objects, azure: Azure, complete: bool
 ) -> None:
     make(objects, azure, complete=complete)
-    objects.cluster.kubectl("delete", "namespace", objects.namespace, "--timeout=110s")
+    objects.cluster.kubectl("delete", "namespace", objects.namespace, "--timeout=280s")
     assert ours(azure, objects) == set()
     assert operator.exit_code() is None
     objects.cluster.kubectl("create", "namespace", objects.namespace)  # what comes after the test expects it
@@ -65,7 +65,7 @@ def test_a_namespace_that_goes_while_its_environment_is_going(
     make(objects, azure, complete=True)
     objects.kubectl("delete", "hpcenv", "climate", "--wait=false")
     eventually(lambda: deleted(azure, objects) >= 3, 60, "something is deleted in Azure")
-    objects.cluster.kubectl("delete", "namespace", objects.namespace, "--timeout=110s")
+    objects.cluster.kubectl("delete", "namespace", objects.namespace, "--timeout=280s")
     assert ours(azure, objects) == set()
     objects.cluster.kubectl("create", "namespace", objects.namespace)
 
@@ -77,7 +77,7 @@ def test_a_namespace_that_goes_leaves_the_data_that_is_to_be_kept(
     home["spec"]["deletionPolicy"] = "Retain"
     objects.apply(environment, home)
     objects.wait_ready("hpcst", "climate-home")
-    objects.cluster.kubectl("delete", "namespace", objects.namespace, "--timeout=110s")
+    objects.cluster.kubectl("delete", "namespace", objects.namespace, "--timeout=280s")
     assert any("/volumes/" in item for item in ours(azure, objects))
     assert not any("/virtualmachines/" in item for item in ours(azure, objects))
     objects.cluster.kubectl("create", "namespace", objects.namespace)
@@ -93,7 +93,7 @@ def test_an_operator_that_is_away_while_a_namespace_goes_finds_its_work_when_it_
     assert len(ours(azure, objects)) > 30
     assert objects.get("hpcenv", "climate")["metadata"]["finalizers"], "the object stays until Azure is empty"
     operator.start()
-    objects.cluster.kubectl("wait", "--for=delete", f"namespace/{objects.namespace}", "--timeout=110s")
+    objects.cluster.kubectl("wait", "--for=delete", f"namespace/{objects.namespace}", "--timeout=280s")
     assert ours(azure, objects) == set()
     objects.cluster.kubectl("create", "namespace", objects.namespace)
 
@@ -107,7 +107,7 @@ def test_crds_that_go_take_everything_in_azure_along_and_may_come_back(
         objects.kubectl("delete", "hpcenv", "climate", "--wait=false")
         eventually(lambda: deleted(azure, objects) >= 3, 60, "something is deleted in Azure")
     try:
-        objects.cluster.kubectl("delete", "-f", str(CRDS), "--timeout=110s")
+        objects.cluster.kubectl("delete", "-f", str(CRDS), "--timeout=280s")
         assert ours(azure, objects) == set()
     finally:
         install_crds(objects.cluster)

@@ -164,6 +164,18 @@ def test_an_azure_that_refuses_us_is_named_in_a_condition(objects: Objects, oper
     azure.ask("faults", "DELETE")
 
 
+def granted_by(objects: Objects, kind: str, name: str) -> set[tuple[str, str, str]]:
+    """Return what a role of the chart allows: API group, resource and verb."""
+    role = json.loads(objects.cluster.kubectl("-n", NAMESPACE, "get", kind, name, "-o", "json").stdout)
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
 def test_the_rights_of_the_chart_are_all_used_and_enough(objects: Objects, operator: Operator) -> None:
     """Runs last: the audit log has what the operator did in all tests before."""
     used: set[tuple[str, str, str]] = set()
@@ -178,19 +190,10 @@ def test_the_rights_of_the_chart_are_all_used_and_enough(objects: Objects, opera
         what = resource + ("/" + reference["subresource"] if "subresource" in reference else "")
         target = refused if entry["responseStatus"]["code"] == 403 else used
         target.add((reference.get("apiGroup", ""), what, entry["verb"]))
-    rules = json.loads(objects.cluster.kubectl("get", "clusterrole", "azure-hpc-operator", "-o", "json").stdout)[
-        "rules"
-    ]
-    granted = {
-        (group, resource, verb)
-        for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
+    granted = granted_by(objects, "clusterrole", "azure-hpc-operator")
     # A restarted API server refuses everything until it has read its roles again.
     assert not refused - used
-    assert used <= granted
+    assert used <= granted | granted_by(objects, "role", "azure-hpc-operator-lease")
     needless = granted - used
     # `get` on an object is asked for only after a conflict on its finalizers.
     assert {(resource, verb) for _, resource, verb in needless if verb != "get"} == set()
