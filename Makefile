@@ -34,7 +34,7 @@ demo-down: $(STAMP) ## end what `make demo KEEP=1` left running
 test: $(STAMP) ## run all tests, those with a real API server too
 	@tests/system-packages.sh
 	@$(BIN)/python -m local_cluster binaries
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 3 --dist loadgroup
 
 test-fast: $(STAMP) ## run the tests that need no API server
 	@$(BIN)/pytest -m "not cluster"

@@ -428,7 +428,7 @@ class Reconciler:
         if Memory.now() >= memory.stale_at:
             memory.forget_observations()
             memory.try_everything(Memory.now())
-            memory.stale_at = Memory.now() + self._drift_seconds * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the load
+            memory.stale_at = Memory.now() + self._drift_seconds * random.uniform(1.0, 1.1)  # noqa: S311 - spreads the load
         if not memory.observed and memory.inventory:
             await survey(self._azure, memory, ids, group)
         await observe(self._azure, memory, ids)
