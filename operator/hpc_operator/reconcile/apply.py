@@ -299,7 +299,7 @@ class Applier:
             return
         self._memory.observed[key] = body
         if body is None:
-            # No operation ends that would make the next pass, and something may have waited for this, such as the group.
+            # No operation ends that would make the next pass, and the resource group, say, may have waited for this.
             self._wake()
         if body is None:
             self._memory.failures.pop(key, None)
