@@ -30,9 +30,9 @@ class TestReading:
         "data",
         [
             CONFIG.encode(),
-            gzip.compress(CONFIG.encode()),
+            gzip.compress(CONFIG.encode(), mtime=0),
             base64.b64encode(CONFIG.encode()),
-            base64.b64encode(gzip.compress(CONFIG.encode())),
+            base64.b64encode(gzip.compress(CONFIG.encode(), mtime=0)),
         ],
         ids=["plain", "gzip", "base64 twice", "gzip in base64"],
     )
@@ -127,8 +127,8 @@ class TestValues:
         [
             ("text", None),
             ("dGV4dA==", "b64"),
-            (base64.b64encode(gzip.compress(b"text")).decode(), "gz+b64"),
-            (gzip.compress(b"text"), "gzip"),
+            (base64.b64encode(gzip.compress(b"text", mtime=0)).decode(), "gz+b64"),
+            (gzip.compress(b"text", mtime=0), "gzip"),
         ],
     )
     def test_encodings_of_files(self, content: Any, encoding: str | None) -> None:
