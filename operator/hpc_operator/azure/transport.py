@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import aiohttp
 from azure.core.exceptions import AzureError as SdkError
 from azure.core.pipeline import AsyncPipeline, PipelineRequest, PipelineResponse, policies
 from azure.core.pipeline.transport import AioHttpTransport
@@ -24,6 +25,8 @@ from hpc_operator.arm import AzureError, ErrorClass
 from hpc_operator.azure.throttle import Throttle, kind_of
 
 if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
     from azure.core.credentials_async import AsyncTokenCredential
 
 logger = logging.getLogger(__name__)
@@ -165,21 +168,51 @@ class _Gate(policies.AsyncHTTPPolicy[Any, Any]):
         return response
 
 
-class _Fence(policies.AsyncHTTPPolicy[Any, Any]):
-    """Sends no write that is not allowed any more: the last word, after waiting for a turn and for a token."""
+class _FencedConnector(aiohttp.TCPConnector):
+    """Gives no connection for a write that is not allowed any more.
+
+    The last word: after waiting for a turn, for a token and for the connection itself. A process that was stopped while
+    it waited sends nothing when it goes on.
+    """
 
     def __init__(self, may_write: Callable[[], bool]) -> None:
         super().__init__()
         self._may_write = may_write
 
-    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
-        method, url = request.http_request.method, request.http_request.url
-        if kind_of(method, url) != "read" and not self._may_write():
-            msg = (
-                f"{method} {urlsplit(url).path} was not sent: this process does not lead any more, another one goes on."
-            )
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as aiohttp has it
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        if kind_of(req.method, str(req.url)) != "read" and not self._may_write():
+            connection.release()
+            msg = f"{req.method} {req.url.path} was not sent: this process does not lead any more, another one goes on."
             raise AzureError(msg, code="NotLeading", status=0, error_class=ErrorClass.TRANSIENT)
-        return await self.next.send(request)
+        return connection
+
+
+class _Transport(AioHttpTransport):  # type: ignore[misc] # azure-core gives its type away only when it is imported
+    """The SDK's transport with a fence. Its session is otherwise what the SDK makes for itself."""
+
+    def __init__(self, fence: Callable[[], bool], **options: Any) -> None:
+        super().__init__(**options)
+        self._fence = fence
+
+    async def open(self) -> None:
+        if not self._has_been_opened:
+            self.session = aiohttp.ClientSession(
+                connector=_FencedConnector(self._fence),
+                trust_env=self._use_env_settings,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        await super().open()
+
+
+def _always() -> bool:
+    return True
 
 
 def pipeline(
@@ -192,7 +225,8 @@ def pipeline(
     """Return the pipeline for all clients, which ends every request with `Answered`; the caller opens and closes it."""
     authentication = _LoopbackAuthentication if endpoint.plain else AsyncARMChallengeAuthenticationPolicy
     return AsyncPipeline(
-        AioHttpTransport(
+        _Transport(
+            fence or _always,
             connection_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             use_env_settings=not endpoint.plain,  # a proxy has no business between us and an emulator on this machine
@@ -203,6 +237,5 @@ def pipeline(
             _PastTheModels(),
             _Gate(endpoint, throttle, requests),
             authentication(credential, endpoint.scope),
-            *([_Fence(fence)] if fence else []),
         ],
     )

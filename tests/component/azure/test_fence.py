@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from hpc_operator.arm import AzureError, ErrorClass
@@ -60,6 +61,21 @@ async def test_a_write_that_waits_for_a_token_is_not_sent(stack, arm):
             return await super().get_token(*scopes, **options)
 
     client = await stack.enter_async_context(AzureClient(arm.url, SUBSCRIPTION, Slow(), fence=lead))
+    await refused(client.put(VNET, {}))
+    assert arm.requests == []
+
+
+async def test_a_write_that_waits_for_its_connection_is_not_sent(stack, arm, credential, monkeypatch):
+    """As in a process that is stopped while it connects, and goes on when another one leads."""
+    lead, connect = Lead(), aiohttp.TCPConnector.connect
+
+    async def slow(self, *arguments):
+        connection = await connect(self, *arguments)
+        lead.held = False
+        return connection
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", slow)
+    client = await stack.enter_async_context(AzureClient(arm.url, SUBSCRIPTION, credential, fence=lead))
     await refused(client.put(VNET, {}))
     assert arm.requests == []
 
