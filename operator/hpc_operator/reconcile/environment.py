@@ -628,7 +628,9 @@ class Reconciler:
                 await self._write(resource, status.unreachable(resource, error, self._before(resource)))
 
     def _next_pass(self, started: float, scope: Scope, memory: Memory, tools: Tools, study: Study) -> float | None:
-        due = min(memory.next_due(started), memory.stale_at, memory.inspect_at)
+        due = min(memory.next_due(started), memory.stale_at)
+        if memory.inspection_is_urgent:
+            due = min(due, memory.inspect_at)
         if tools.nodes.moving():
             due = min(due, memory.machines_stale_at)
         if any(change.reason == "MaintenanceWindow" for change in study.all_changes):

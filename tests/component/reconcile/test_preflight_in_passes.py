@@ -441,7 +441,7 @@ async def one_period(world):
         memory.stale_at -= STEP
         memory.machines_stale_at -= STEP
         memory.busy_until -= STEP
-        if min(memory.inspect_at, memory.stale_at) <= memory.now():
+        if memory.stale_at <= memory.now():
             for key in world.cluster.cache.environments():
                 world.queue.add(key)
         while await world._one_pass(0.05):
