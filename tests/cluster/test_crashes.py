@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crashing.calls import Call, Point
+from crashing.calls import Call
 from crashing.campaign import Campaign, Figures, Pace, faults_of, kills_of, meet, points_of
 from crashing.world import World
 
@@ -21,21 +20,9 @@ SHARE = 5
 LIVES = {"kills": 10, "faults": 14}
 """In so many lives all of these would be met; the sample is one of them."""
 
-KNOWN = {
-    "grow | PATCH netAppAccounts/*": "the volume is written although its pool was not",
-    "resize | PUT virtualMachines/* | lost": "a node that was put twice counts as ready at once, and wakes nobody",
-    "* | STATUS * | 409": "a conflict is taken for an object that is gone",
-    "create | PUT storageAccounts/* | late": "a Location URL that answers 500 is asked for ever",
-}
-"""What the engine does not survive yet, each reproduced by `run.py --point`; whoever mends it takes the line out."""
-
-
-def is_known(point: Point) -> bool:
-    return any(fnmatch.fnmatchcase(str(point), pattern) for pattern in KNOWN)
-
 
 async def sample(campaign: Campaign, calls: list[Call], ways: Callable[[Call], tuple[str, ...]], lives: int) -> Figures:
-    points = [point for point in points_of(calls, ways) if not is_known(point)]
+    points = points_of(calls, ways)
     # Always the same ones, as far as lives are the same.
     some = random.Random(1).sample(points, len(points) // SHARE)
     return await meet([campaign], some, Pace(lives=lives, at_most=1))

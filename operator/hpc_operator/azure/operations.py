@@ -40,8 +40,9 @@ SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.01, 600.0
 FIRST_BACKOFF, LONGEST_BACKOFF = 2.0, 60.0
 """Seconds after a question that got no useful answer; doubled each time."""
 
-URL_FAILURES = 5
-"""After so many useless answers in a row the resource is asked: at a Location they may be how the operation ended."""
+URL_FAILURES = 4
+"""After so many useless answers in a row, some 20 s, the resource is asked: at a Location they may be how the operation
+ended. Azure's SDKs give up earlier (`retry_status` of azure-core's RetryPolicy: 3)."""
 
 CONCURRENCY = 32
 """Questions of one caller that are under way or wait for their turn at the same time, so that its other reads are not

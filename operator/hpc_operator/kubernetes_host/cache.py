@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -43,12 +44,14 @@ class ObjectCache:
         self._members: defaultdict[Key, set[ObjectKey]] = defaultdict(set)
         self._environments: dict[Key, HPCEnvironment] = {}  # without status: every pass asks for all of them
         self._not_understood: dict[ObjectKey, int] = {}
+        self._written: dict[ObjectKey, bytes] = {}
 
     def apply(self, raw: Mapping[str, Any]) -> set[Key]:
         """Take in an object; return the environments that have to be looked at because of it.
 
         An older version than the known one is ignored. A change of nothing but status, finalizers or somebody's
-        metadata wakes nobody: most of them are echoes of our own writes.
+        metadata wakes nobody: most of them are echoes of our own writes. A status that is not what was written last
+        does: a write that was taken for lost may reach the API server after the one that followed it.
         """
         key, version = _object_key(raw), _version(raw)
         if version <= self.version(key):
@@ -76,7 +79,14 @@ class ObjectCache:
         self._members[entry.environment].add(key)
         if isinstance(parsed, HPCEnvironment):
             self._environments[entry.environment] = _without_status(parsed)
-        return woken | {entry.environment} if before is None or before.meaning != entry.meaning else woken
+        is_ours = self._written.get(key, b"") in {b"", _digest(raw.get("status"))}
+        return (
+            woken if before is not None and before.meaning == entry.meaning and is_ours else woken | {entry.environment}
+        )
+
+    def note_written(self, resource: CustomResource, status: Mapping[str, Any]) -> None:
+        """Note what is being written: an object that has it has nothing new in its status."""
+        self._written[type(resource).__name__, resource.metadata.namespace, resource.metadata.name] = _digest(status)
 
     def remove(self, raw: Mapping[str, Any]) -> set[Key]:
         """Forget an object; return the environments that have to be looked at because of it."""
@@ -88,6 +98,7 @@ class ObjectCache:
 
     def _forget(self, key: ObjectKey) -> set[Key]:
         self._not_understood.pop(key, None)
+        self._written.pop(key, None)
         entry = self._entries.pop(key, None)
         if entry is None:
             return set()
@@ -174,6 +185,10 @@ def _environment_of(resource: CustomResource) -> Key:
 
 def _without_status(environment: HPCEnvironment) -> HPCEnvironment:
     return environment.model_copy(update={"status": HPCEnvironment.model_fields["status"].get_default()})
+
+
+def _digest(status: Any) -> bytes:
+    return blake2b(orjson.dumps(status or {}, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
 
 
 def _meaning(raw: Mapping[str, Any]) -> tuple[Any, ...]:

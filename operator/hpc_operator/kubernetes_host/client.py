@@ -111,8 +111,8 @@ class KubernetesCluster:
             return await self._objects.list_cluster_custom_object(GROUP, VERSION, plural, **options)
         return await self._objects.list_namespaced_custom_object(GROUP, VERSION, namespace, plural, **options)
 
-    async def read(self, key: ObjectKey) -> None:
-        """Take in an object as the API server has it now; no error if it is gone."""
+    async def read(self, key: ObjectKey) -> str | None:
+        """Take in an object as the API server has it now, and return its uid; None if it is gone."""
         kind, namespace, name = key
         try:
             answer: Any = await self._objects.get_namespaced_custom_object(
@@ -121,9 +121,10 @@ class KubernetesCluster:
         except client.ApiException as error:
             if error.status != _GONE:
                 raise
-            return
+            return None
         for environment in self._cache.apply(answer):
             self._wake(environment)
+        return str(answer["metadata"]["uid"])
 
     def _begin_write(self, what: str) -> None:
         if not self._fence():
@@ -157,7 +158,7 @@ class KubernetesCluster:
                     return
                 if error.status != _CONFLICT:
                     raise
-                await self.read((type(resource).__name__, resource.metadata.namespace, resource.metadata.name))
+                await self.read(_key(resource))
             else:
                 self._cache.apply(answer)
                 return
@@ -183,7 +184,15 @@ class KubernetesCluster:
         return (raw or {}).get("status") or {}
 
     async def write_status(self, resource: CustomResource, status: Mapping[str, Any]) -> None:
-        """Write the whole status that we own, by server-side apply; no error if the object is gone."""
+        """Write the whole status that we own, by server-side apply; no error if the object is gone.
+
+        Raises
+        ------
+        ApiException
+            If the API server refuses it.
+        RuntimeError
+            If it answers with a conflict again and again although the object is the same.
+        """
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": type(resource).__name__,
@@ -191,26 +200,38 @@ class KubernetesCluster:
             "metadata": {"name": resource.metadata.name, "uid": resource.metadata.uid},
             "status": dict(status),
         }
-        self._begin_write("status")
-        try:
-            answer: Any = await self._objects.patch_namespaced_custom_object_status(
-                GROUP,
-                VERSION,
-                resource.metadata.namespace,
-                resource.info.plural,
-                resource.metadata.name,
-                body,
-                field_manager=FIELD_MANAGER,
-                force=True,
-                _content_type="application/apply-patch+yaml",
-                _request_timeout=REQUEST_SECONDS,
-            )
-        except client.ApiException as error:
-            if error.status not in {_GONE, _CONFLICT}:
-                raise
-            logger.info("%s %s is gone; its status is not needed", type(resource).__name__, resource.metadata.name)
-        else:
-            self._cache.apply(answer)
+        name = f"{type(resource).__name__} {resource.metadata.namespace}/{resource.metadata.name}"
+        for _ in range(CONFLICT_TRIES):
+            self._begin_write("status")
+            self._cache.note_written(resource, status)
+            try:
+                answer = await self._apply_status(resource, body)
+            except client.ApiException as error:
+                if error.status not in {_GONE, _CONFLICT}:
+                    raise
+                # A conflict says that the uid is another one, but also that somebody wrote at the same moment.
+                if error.status == _GONE or await self.read(_key(resource)) != resource.metadata.uid:
+                    logger.info("%s is gone; its status is not needed", name)
+                    return
+            else:
+                self._cache.apply(answer)
+                return
+        msg = f"the status of {name} was refused {CONFLICT_TRIES} times because of a conflict"
+        raise RuntimeError(msg)
+
+    async def _apply_status(self, resource: CustomResource, body: Mapping[str, Any]) -> Any:
+        return await self._objects.patch_namespaced_custom_object_status(
+            GROUP,
+            VERSION,
+            resource.metadata.namespace,
+            resource.info.plural,
+            resource.metadata.name,
+            dict(body),
+            field_manager=FIELD_MANAGER,
+            force=True,
+            _content_type="application/apply-patch+yaml",
+            _request_timeout=REQUEST_SECONDS,
+        )
 
     async def emit(
         self, resource: CustomResource, event_type: Literal["Normal", "Warning"], reason: str, message: str
@@ -243,3 +264,7 @@ class KubernetesCluster:
             # The namespace may be going or the server away; the status tells the same.
             what = getattr(error, "reason", None) or type(error).__name__
             logger.warning("event %s about %s was not published: %s", reason, resource.metadata.name, what)
+
+
+def _key(resource: CustomResource) -> ObjectKey:
+    return type(resource).__name__, resource.metadata.namespace, resource.metadata.name

@@ -7,7 +7,7 @@ a time is started one at a time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -45,7 +45,6 @@ class Write:
     body: Mapping[str, Any]
     tried: str
     scopes: frozenset[str]
-    needs: frozenset[str] = frozenset()
     replaces: bool = False
     recovers: bool = False
 
@@ -89,7 +88,7 @@ class Applier:
         for item in graph:
             if item.referenced:
                 self._check_reference(item)
-        while writes := self._without_conflicts(self._next_write(graph, item) for item in changing):
+        while writes := self._without_conflicts(self._next_writes(graph, changing)):
             await asyncio.gather(*(self._send(write) for write in writes))
 
     async def delete(
@@ -136,15 +135,33 @@ class Applier:
                 verb: Verb = "DELETE" if provisioning_state(body) == "deleting" else "PUT"
                 self.follow(Handle(str(body.get("id", key)), verb, "", timestamp(datetime.now(UTC))))
 
-    def _next_write(self, graph: Graph, resource: Resource) -> Write | None:
-        """Return the request that a resource needs now; None where it needs none or has to wait."""
+    def _next_writes(self, graph: Graph, changing: Iterable[Resource]) -> Iterator[Write]:
+        """Yield the requests that may be sent now, as far as only the resource itself and what it needs decide.
+
+        What a resource needs is brought to its wanted state first, although it may serve as it is: a volume does not
+        grow before its pool. Only what was refused for good holds nothing up: a resource group whose tags a policy
+        forbids would stop everything.
+        """
+        unfinished: set[str] = set()
+        for resource in changing:
+            key = resource.id.lower()
+            waits = key in self._memory.operations or blocking_needs(self._memory, graph, resource)
+            if waits or graph.needs(resource) & unfinished:
+                unfinished.add(key)
+                continue
+            write = self._next_write(resource)
+            if write is None:
+                continue
+            may_go = key not in self._memory.doubtful and self._memory.may_try(key, self._memory.now(), write.tried)
+            failure = self._memory.failures.get(key)
+            if may_go:
+                yield write
+            if may_go or failure is None or failure.error.error_class is not ErrorClass.PERMANENT:
+                unfinished.add(key)
+
+    def _next_write(self, resource: Resource) -> Write | None:
+        """Return the request that brings a resource to its wanted state; None where there is none to be sent."""
         key = resource.id.lower()
-        if (
-            key in self._memory.operations
-            or key in self._memory.doubtful
-            or blocking_needs(self._memory, graph, resource)
-        ):
-            return None
         try:
             judgement = self._planner.judge(resource)
         except UnresolvedError as error:
@@ -153,13 +170,13 @@ class Applier:
         change, owned = judgement.change, judgement.owned
         info = self._azure.type_info(resource.type)
         tried = fingerprint(owned)
-        if change is None or not change.may_start or not self._memory.may_try(key, self._memory.now(), tried):
+        if change is None or not change.may_start:
             return None
         scopes = exclusive_scopes(resource, resource.id, info.exclusive)
         if change.action is Action.REPLACE:
             return Write(resource.id, "DELETE", {}, tried, scopes)
         actual = self._memory.observed.get(key)
-        write = Write(resource.id, "PUT", owned, tried, scopes, graph.needs(resource))
+        write = Write(resource.id, "PUT", owned, tried, scopes)
         if actual is None or not change.fields:
             # Azure repairs a failed resource when it is put again as it should be.
             return replace(write, body=overlay(None, owned))
@@ -199,11 +216,7 @@ class Applier:
         return other in inventory and key in inventory and inventory[other].order > inventory[key].order
 
     def _without_conflicts(self, writes: Iterable[Write | None]) -> list[Write]:
-        """Return the writes that may be sent together.
-
-        For every exclusive scope that is the first, unless one is under way; and what needs a resource waits until that
-        is written.
-        """
+        """Return the writes that may be sent together: for every exclusive scope the first, unless one is under way."""
         taken: set[str] = set()
         for handle in self._memory.operations.values():
             info = self._azure.type_info(ArmId.parse(handle.resource_id).type)
@@ -211,7 +224,7 @@ class Applier:
             taken |= self._memory.scopes.get(handle.resource_id.lower(), frozenset())
         chosen: list[Write] = []
         for write in writes:
-            if write is not None and not write.scopes & taken and not write.needs & {it.key for it in chosen}:
+            if write is not None and not write.scopes & taken:
                 taken |= write.scopes
                 chosen.append(write)
         return chosen
@@ -299,10 +312,9 @@ class Applier:
             return
         self._memory.observed[key] = body
         if body is None:
-            # No operation ends that would make the next pass, and the resource group, say, may have waited for this.
-            self._wake()
-        if body is None:
             self._memory.failures.pop(key, None)
+            # No operation ends that would make the next pass, and something may wait for this, such as the group.
+            self._wake()
         else:
             self.follow(Handle(write.resource_id, "DELETE", "", timestamp(datetime.now(UTC))))
 

@@ -91,7 +91,8 @@ class Memory:
     they were given last, and `answered` the resources that Azure's answer to the last write showed. What is `doubtful`
     is looked at anew by the next pass, and what was observed is taken for true until then. What is `rumoured` was seen
     in a survey, which may be late: nothing is done about it before a look at the resource itself. What is `foreign` has
-    the name of one of ours and belongs to somebody else.
+    the name of one of ours and belongs to somebody else. `new_nodes` are virtual machines that were put by this process
+    and not seen whole since; a process that has lost them takes one that is being updated for one that runs.
     """
 
     first_seen: float = 0.0
@@ -100,6 +101,7 @@ class Memory:
     observed: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     nodes_gone: int = 0
     failed_nodes: set[str] = field(default_factory=set)
+    new_nodes: set[str] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)
     rumoured: set[str] = field(default_factory=set)
     machines_rumoured: bool = False

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from hpc_operator.arm import Azure, AzureError
+from hpc_operator.arm import Azure, AzureError, is_final, provisioning_state
 from hpc_operator.blueprint.names import GENERATION_TAG
 from hpc_operator.graph import NodeSet, UnresolvedError, resolve
 from hpc_operator.reconcile.fields import differences, overlay, update_body
@@ -85,6 +85,9 @@ class NodeApplier:
             before = {node.id for node in self.nodes()}
             memory.machines = await self._azure.list_virtual_machines(resource_group_id)
             memory.machines_rumoured = False
+            memory.new_nodes &= {
+                machine["id"].lower() for machine in memory.machines if not is_final(provisioning_state(machine))
+            }
             memory.nodes_gone += len(before - {node.id for node in self.nodes()})
             wait = memory.machines_poll_seconds if self.moving() else settled_seconds
             memory.machines_stale_at = self._memory.now() + wait
@@ -99,7 +102,7 @@ class NodeApplier:
 
     def nodes(self, partition: str | None = None) -> list[Node]:
         """Return the known nodes, of one partition or of all."""
-        known = nodes_of(self._memory.machines or (), self._environment)
+        known = nodes_of(self._memory.machines or (), self._environment, self._memory.new_nodes)
         return [node for node in known if partition is None or node.partition == partition]
 
     async def converge(
@@ -164,6 +167,7 @@ class NodeApplier:
 
     async def _create(self, resource_id: str, body: Mapping[str, Any]) -> AzureError | None:
         self._memory.keep_awake()
+        self._memory.new_nodes.add(resource_id.lower())
         try:
             started = await self._azure.put(resource_id, body)
         except AzureError as error:

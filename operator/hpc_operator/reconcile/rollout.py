@@ -5,7 +5,7 @@ New nodes come before old ones go, within `maxSurge` and `maxUnavailable`. Wheth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -38,7 +38,7 @@ class Node:
     priority: str = "Regular"
 
 
-def nodes_of(virtual_machines: Iterable[Mapping[str, Any]], environment: str) -> list[Node]:
+def nodes_of(virtual_machines: Iterable[Mapping[str, Any]], environment: str, new: Collection[str] = ()) -> list[Node]:
     """Return those VMs that carry our tags, as nodes.
 
     Parameters
@@ -47,22 +47,24 @@ def nodes_of(virtual_machines: Iterable[Mapping[str, Any]], environment: str) ->
         Bodies as Azure returned them.
     environment
         `namespace/name`, as the ownership tag has it.
+    new
+        Lower-case ids of those that are known not to have been whole yet.
     """
     return [
-        _node(machine)
+        _node(machine, is_new=machine["id"].lower() in new)
         for machine in virtual_machines
         if PARTITION_TAG in (tags := machine.get("tags") or {}) and tags.get(ENVIRONMENT_TAG) == environment
     ]
 
 
-def _node(machine: Mapping[str, Any]) -> Node:
+def _node(machine: Mapping[str, Any], *, is_new: bool) -> Node:
     tags, properties = machine["tags"], machine.get("properties") or {}
     return Node(
         id=machine["id"],
         name=machine["name"],
         partition=tags[PARTITION_TAG],
         generation=tags.get(GENERATION_TAG, ""),
-        state=_state(properties.get("provisioningState", "")),
+        state=_state(properties.get("provisioningState", ""), is_new=is_new),
         scale_set_id=str((properties.get("virtualMachineScaleSet") or {}).get("id", "")).lower(),
         vm_size=(properties.get("hardwareProfile") or {}).get("vmSize", ""),
         image_version=((properties.get("storageProfile") or {}).get("imageReference") or {}).get("version", ""),
@@ -70,8 +72,10 @@ def _node(machine: Mapping[str, Any]) -> Node:
     )
 
 
-def _state(provisioning_state: str) -> NodeState:
+def _state(provisioning_state: str, *, is_new: bool) -> NodeState:
     match provisioning_state.lower():
+        case "updating" if is_new:
+            return NodeState.CREATING  # put once more before it was made, because the first answer was lost
         case "succeeded" | "updating":
             return NodeState.READY
         case "deleting":

@@ -13,7 +13,7 @@ from collections import Counter
 import pytest
 
 from azure_emulator.faults import Fault
-from hpc_operator.arm import Handle
+from hpc_operator.arm import AzureError, Handle
 from hpc_operator.azure import operations, transport
 from hpc_operator.kubernetes_host import host
 from hpc_operator.kubernetes_host.cache import ObjectCache
@@ -175,6 +175,10 @@ def counts(world, name="climate-hpc"):
 
 def machines(world, prefix="climate-hpc-"):
     return {item.rsplit("/", 1)[1] for item in ids(world) if f"/virtualmachines/{prefix}" in item}
+
+
+def vms(world):
+    return [item for item in world.emulator.engine.store.resources.values() if re.search(VMS, item.id)]
 
 
 def node_requests(world, *methods, since=0):
@@ -516,6 +520,39 @@ async def test_a_partition_goes_to_nothing_and_comes_back(world):
 
 
 # --- Edits of VM sizes at the wrong moment
+
+
+async def test_a_node_that_was_put_twice_is_no_node_before_it_is_made(world, monkeypatch):
+    """An HTTP library sends a PUT again whose answer was lost; Azure then shows Updating, and not Creating."""
+    await ready(world, lean(), partition(rollout={"maxSurge": 1, "maxUnavailable": 0}))
+    put, delete, up_before = world.azure.put, world.azure.delete, []
+
+    def up():
+        return sum(item.state == "Succeeded" for item in vms(world))
+
+    async def put_twice(resource_id, body):
+        started = await put(resource_id, body)
+        while re.search(VMS, resource_id):
+            try:
+                return await put(resource_id, body)
+            except AzureError as error:
+                assert error.code == "RetryableError", error  # noqa: PT017 - its network interface is being made
+                await asyncio.sleep(0.02)
+        return started
+
+    async def delete_counted(resource_id):
+        if re.search(VMS, resource_id):
+            up_before.append(up())
+        return await delete(resource_id)
+
+    monkeypatch.setattr(world.azure, "put", put_twice)
+    monkeypatch.setattr(world.azure, "delete", delete_counted)
+    world.cluster.edit(*PARTITION, vmSizes=[SIZES["B"]])
+    await world.run_until(running(world, 2, SIZES["B"]), seconds=6)
+    assert up_before == [3, 3]
+    world.cluster.edit(*PARTITION, nodes={"min": 3, "max": 8})
+    await world.run_until(running(world, 3), seconds=6)
+    assert up() == 3
 
 
 @pytest.mark.parametrize("path", ["ABC", "ABA"])
@@ -893,6 +930,29 @@ async def test_a_refused_update_of_what_serves_takes_nothing_away(world, trouble
     await world.run_until(lambda: condition(world, ENVIRONMENT, "Reconciling")[0] == "absent", seconds=5)
     assert world.ready()
     assert flaps(world, since) == {}
+
+
+async def test_a_group_whose_tags_a_policy_forbids_stops_nothing(world):
+    await ready(world, lean(), partition())
+    refusal = answer(403, "RequestDisallowedByPolicy", "Resource 'hpc_climate' was disallowed by policy.")
+    fault(world, "PUT", r"/resourceGroups/hpc_climate$", count=None, answer=refusal)
+    world.cluster.edit(*ENVIRONMENT, tags={"department": "oceans"})
+    await world.run_until(
+        lambda: found(world, "/virtualNetworks/vnet").body["tags"]["department"] == "oceans", seconds=5
+    )
+
+
+@pytest.mark.parametrize("trouble", ["409", "quota"])
+async def test_a_volume_does_not_grow_before_its_pool(world, trouble):
+    refusal = {"409": PASSING["409"], "quota": {"answer": answer(400, "QuotaExceeded", "Ask for more quota.")}}
+    await ready(world, lean(), tier(netAppFiles={"capacity": "4Ti"}))
+    before = last(world)
+    fault(world, "PATCH", r"/capacityPools/[^/]+$", count=2, **refusal[trouble])
+    world.cluster.edit(*HOME, netAppFiles={"capacity": "6Ti"})
+    await world.run_until(lambda: world.cluster.status(*HOME).get("capacity") == "6Ti", seconds=10)
+    grown = [entry["path"].rsplit("/", 2)[1] for entry in writes(world, before)]
+    assert grown == ["capacityPools", "capacityPools", "capacityPools", "volumes"]
+    await assert_steady(world)
 
 
 # --- Drift, and names that are taken

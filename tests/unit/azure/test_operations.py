@@ -6,7 +6,7 @@ import pytest
 
 from hpc_operator.arm import CALLER, AzureError, ErrorClass, Handle, Outcome, is_final, provisioning_state
 from hpc_operator.azure.errors import azure_error
-from hpc_operator.azure.operations import Answer, Operations, retry_after
+from hpc_operator.azure.operations import URL_FAILURES, Answer, Operations, retry_after
 
 VM = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm"
 URL = "https://arm/operations/1"
@@ -111,6 +111,14 @@ async def test_location_may_end_with_a_refusal(follow):
     assert (outcome.error.code, outcome.error.status) == ("ResourceGroupDeletionBlocked", 0)
     assert outcome.error.error_class is ErrorClass.ORDERING
     assert (asked, got) == ([URL], [VM])
+
+
+@pytest.mark.parametrize(("state", "code"), [("Failed", "InternalServerError"), ("Succeeded", None)])
+async def test_a_location_that_only_ever_fails_may_be_how_it_ended_and_the_resource_tells(follow, state, code):
+    failing = refusal(500, "InternalServerError")
+    outcome, asked, got = await follow(urls=[failing], resources=[resource("Creating"), resource(state)])
+    assert (outcome.error.code if outcome.error else None) == code
+    assert (len(asked), len(got)) == (URL_FAILURES + 1, 2)
 
 
 @pytest.mark.parametrize("status", [404, 410])

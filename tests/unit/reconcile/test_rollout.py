@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,6 +100,21 @@ def test_only_machines_with_our_partition_tag_are_nodes():
     ]
     machines.append({**machines[1], "tags": {**machines[1]["tags"], "hpc-environment": "n/other"}})
     assert nodes_of(machines, "n/e") == [Node("/b", "p-new-1", "p", "new", NodeState.CREATING, "/x")]
+
+
+@pytest.mark.parametrize(
+    ("shown", "new", "state"),
+    [
+        ("Updating", {"/b"}, NodeState.CREATING),
+        ("Updating", (), NodeState.READY),
+        ("Succeeded", {"/b"}, NodeState.READY),
+        ("Failed", {"/b"}, NodeState.FAILED),
+    ],
+)
+def test_what_is_updated_before_it_was_whole_is_no_node_yet(shown, new, state):
+    tags = {"hpc-environment": "n/e", "hpc-partition": "p", "hpc-generation": "new"}
+    machine = {"id": "/B", "name": "p-new-1", "tags": tags, "properties": {"provisioningState": shown}}
+    assert [node.state for node in nodes_of([machine], "n/e", new)] == [state]
 
 
 @given(
