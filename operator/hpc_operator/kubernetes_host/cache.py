@@ -79,10 +79,9 @@ class ObjectCache:
         self._members[entry.environment].add(key)
         if isinstance(parsed, HPCEnvironment):
             self._environments[entry.environment] = _without_status(parsed)
-        is_ours = self._written.get(key, b"") in {b"", _digest(raw.get("status"))}
-        return (
-            woken if before is not None and before.meaning == entry.meaning and is_ours else woken | {entry.environment}
-        )
+        is_as_written = key not in self._written or self._written[key] == _digest(raw.get("status"))
+        is_news = before is None or before.meaning != entry.meaning or not is_as_written
+        return woken | {entry.environment} if is_news else woken
 
     def note_written(self, resource: CustomResource, status: Mapping[str, Any]) -> None:
         """Note what is being written: an object that has it has nothing new in its status."""

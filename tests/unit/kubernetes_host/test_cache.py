@@ -48,6 +48,19 @@ def tier(name="home", version=1, **metadata):
     }
 
 
+def test_a_status_that_is_not_what_was_written_last_wakes():
+    """A write that timed out may reach the API server after the one that followed it, and nobody else tells."""
+    cache = ObjectCache()
+    cache.apply(environment())
+    resource = cache.snapshot(KEY).environment
+    old, new = {"step": "Storage", "tags": ["a"]}, {"tags": ["a"], "step": "-"}
+    assert cache.apply({**environment(version=2), "status": old}) == set(), "nothing was written yet"
+    cache.note_written(resource, new)
+    assert cache.apply({**environment(version=3), "status": {"step": "-", "tags": ["a"]}}) == set()
+    assert cache.apply({**environment(version=4), "status": old}) == {KEY}
+    assert cache.apply({**environment(version=5), "status": new}) == set()
+
+
 def test_a_tier_wakes_its_environment_even_before_that_exists():
     cache = ObjectCache()
     assert cache.apply(tier()) == {KEY}
