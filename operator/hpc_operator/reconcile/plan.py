@@ -31,7 +31,7 @@ from hpc_operator.arm import FAILED_STATES, TypeInfo, provisioning_state
 from hpc_operator.graph import Graph, Json, NodeSet, Owner, Resource, Step, UnresolvedError, resolve
 from hpc_operator.policy import Gate, StartingAction
 from hpc_operator.preflight import Finding
-from hpc_operator.reconcile.fields import FieldChange, differences, itemized, replaces, shrinks
+from hpc_operator.reconcile.fields import FieldChange, differences, itemized, overlay, replaces, shrinks
 from hpc_operator.reconcile.memory import REPLACING, Memory
 from hpc_operator.reconcile.rollout import Node, NodeState
 from hpc_operator.reconcile.states import Claim, describe, nodes_name
@@ -478,8 +478,8 @@ def _node_fields(node_set: NodeSet, outdated: Sequence[Node]) -> tuple[FieldChan
 
 
 def fingerprint(body: Mapping[str, Any]) -> str:
-    """Return a short text that is the same for the same body."""
-    return hashlib.sha256(orjson.dumps(body, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    """Return a short text that is the same for the same body, be it with or without what must not be there."""
+    return hashlib.sha256(orjson.dumps(overlay(None, body), default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 # What users read
