@@ -423,7 +423,8 @@ class Reconciler:
 
     async def _look(self, scope: Scope, memory: Memory, tools: Tools) -> None:
         """Bring what is known of Azure up to date with as few reads as will do."""
-        ids = [*(item.id for item in scope.graph), *(item.id for item in memory.inventory.values())]
+        compared = [item for item in scope.full.graph if item.observed_only]
+        ids = [item.id for item in (*scope.graph, *compared, *memory.inventory.values())]
         group = scope.full.resource_group_id
         if Memory.now() >= memory.stale_at:
             memory.forget_observations()
@@ -486,15 +487,16 @@ class Reconciler:
             if key in memory.operations or (resource.owner in scope.held_back and memory.observed.get(key) is None):
                 continue
             judgement = planner.foresee(resource)
-            if (judgement is None or judgement.change is not None) and not resource.observed_only:
-                changing.append(resource)
             if judgement is None:
+                if not resource.observed_only:
+                    changing.append(resource)
                 continue
             if judgement.change is not None:
+                changing.append(resource)
                 changes.append(judgement.change)
             if judgement.drift is not None:
                 drifts.append(judgement.drift)
-            if judgement.change is None and judgement.drift is None:
+            if judgement.change is None and judgement.drift is None and not resource.observed_only:
                 memory.failures.pop(key, None)
                 memory.note_applied(key, fingerprint(judgement.owned))
         memory.note_foreign(change.key for change in changes if change.reason == "AlreadyExists")

@@ -165,10 +165,12 @@ class Planner:
         """
         actual = self._memory.observed.get(resource.id.lower())
         owned = resolve(resource.body, self._memory.observed)
+        if resource.observed_only:
+            return self._compared(resource, owned, actual)
         if actual is None:
             return self._missing(resource, owned)
         refusal = self._claim.refusal(resource, actual, was_ours=bool(self._applied(resource)))
-        if refusal and not resource.observed_only:
+        if refusal:
             blocked = self._change(Action.BLOCKED, resource, refusal, reason="AlreadyExists")
             return Judgement(blocked, None, owned)
         info = self._type_info(resource.type)
@@ -183,7 +185,7 @@ class Planner:
         try:
             return self.judge(resource)
         except UnresolvedError:
-            is_missing = self._memory.observed.get(resource.id.lower(), ...) is None
+            is_missing = self._memory.observed.get(resource.id.lower(), ...) is None and not resource.observed_only
             return self._missing(resource, resource.body) if is_missing else None
 
     def _missing(self, resource: Resource, owned: Mapping[str, Any]) -> Judgement:
@@ -228,8 +230,6 @@ class Planner:
             why = f"It has {least} in Azure ({smaller[0].path[-1]}) and cannot become smaller: write {least} or more."
             blocked = self._change(Action.BLOCKED, resource, why, smaller, reason="WouldShrink")
             return Judgement(blocked, replace(drift, action="Blocked") if drift else None, owned)
-        if resource.observed_only:
-            return Judgement(self._observed_only(resource, changes), None, owned)
         if replaces(changes, info):
             why = "Azure cannot change this: it is deleted and made anew."
             change = self._may(self._change(Action.REPLACE, resource, why, changes), holds_data=resource.holds_data)
@@ -242,9 +242,21 @@ class Planner:
         change = self._may(self._change(Action.UPDATE, resource, why, changes))
         return Judgement(change, drift, owned)
 
-    def _observed_only(self, resource: Resource, changes: Sequence[FieldChange]) -> Change:
+    def _compared(self, resource: Resource, owned: Mapping[str, Any], actual: Mapping[str, Any] | None) -> Judgement:
+        """Judge what is only looked at: where it was handed over to us before, our tags are taken from it."""
+        if actual is None:
+            return Judgement(None, None, owned)
+        info = self._type_info(resource.type)
+        if given_back := self._claim.to_give_back(actual):
+            why = "It is given back: its entry of spec.adopt says manage: false."
+            change = self._change(Action.UPDATE, resource, why, differences(given_back, actual, info))
+            return Judgement(self._may(change), None, given_back)
+        changes = differences(owned, actual, info)
+        if not changes:
+            return Judgement(None, None, owned)
         change = self._change(Action.UPDATE, resource, "It is not as the operator would make it.", changes)
-        return replace(change, waits_for="manage: true in its entry of spec.adopt.", reason="ObservedOnly")
+        waiting = replace(change, waits_for="manage: true in its entry of spec.adopt.", reason="ObservedOnly")
+        return Judgement(waiting, None, owned)
 
     def _change(
         self, action: Action, resource: Resource, why: str, fields: Sequence[FieldChange] = (), reason: str = ""

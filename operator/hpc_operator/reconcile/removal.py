@@ -285,7 +285,7 @@ class Removal:
             self._note_left(item for item in held if item.lower() not in self._memory.inventory)
 
     async def _give_back_claims(self, owner: str | None = None) -> bool:
-        """Take our claim from what is kept, so that another environment may have it; return whether that is done.
+        """Take our claim from what stays, so that another environment may have it; return whether that is done.
 
         Parameters
         ----------
@@ -293,13 +293,15 @@ class Removal:
             Whose: Kind/name of a custom resource; None for all.
         """
         memory = self._memory
-        for key, item in memory.inventory.items():
-            tags = (memory.observed.get(key) or {}).get("tags") or {}
-            is_claimed = tags.get(CLAIM_TAG) == self._scope.claim.holder
-            if item.state != State.KEPT or not is_claimed or owner not in {None, item.owner}:
+        kept = {item.id: item.owner for item in memory.inventory.values() if item.state == State.KEPT}
+        observed_only = {item.id: str(item.owner) for item in self._scope.full.graph if item.observed_only}
+        for resource_id, whose in (observed_only | kept).items():
+            key = resource_id.lower()
+            is_claimed = bool(self._scope.claim.to_give_back(memory.observed.get(key) or {}))
+            if not is_claimed or owner not in {None, whose}:
                 continue
             try:
-                await self._applier.change(item.id, {"tags": {CLAIM_TAG: None}})
+                await self._applier.change(resource_id, {"tags": {CLAIM_TAG: None}})
             except AzureError as error:
                 memory.fail(key, error, memory.now())
                 return False

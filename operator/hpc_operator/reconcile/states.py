@@ -9,7 +9,7 @@ from typing import Any
 
 from hpc_operator.api.policy import TAKE_OVER_ANNOTATION
 from hpc_operator.arm import FAILED_STATES, provisioning_state
-from hpc_operator.blueprint.names import CLAIM_TAG, ENVIRONMENT_TAG
+from hpc_operator.blueprint.names import CLAIM_TAG, ENVIRONMENT_TAG, OWNERSHIP_TAGS
 from hpc_operator.graph import ArmId, Graph, Resource
 from hpc_operator.reconcile.memory import Memory
 
@@ -135,6 +135,19 @@ class Claim:
             is_ours = resource.adopted or (self.chosen_group and CLAIM_TAG in resource.body["tags"])
             return "" if is_ours else self._made(was_ours=was_ours)
         return self._taken(resource, environment)
+
+    def to_give_back(self, actual: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the part of a body that makes a resource nobody's: empty where it carries no claim of ours.
+
+        Parameters
+        ----------
+        actual
+            What Azure shows.
+        """
+        tags = actual.get("tags") or {}
+        if tags.get(CLAIM_TAG) != self.holder:
+            return {}
+        return {"tags": {name: None for name in OWNERSHIP_TAGS if name in tags}}
 
     def _claimed(self, environment: str, holder: str) -> str:
         return (
