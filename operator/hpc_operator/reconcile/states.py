@@ -149,6 +149,15 @@ class Claim:
             return {}
         return {"tags": {name: None for name in OWNERSHIP_TAGS if name in tags}}
 
+    def whose(self, tags: Mapping[str, str]) -> str:
+        """Return in a few words whose a resource is that is not ours, as far as its tags tell."""
+        environment, holder = tags.get(ENVIRONMENT_TAG, ""), tags.get(CLAIM_TAG, "")
+        if environment == self.environment and holder in {"", self.holder}:
+            return f"tagged {environment}, which did not make it"
+        if not environment:
+            return "not ours"
+        return f"belongs to {environment} of {holder}" if holder else f"belongs to {environment}"
+
     def _claimed(self, environment: str, holder: str) -> str:
         return (
             f"It is claimed by {environment} of {holder}, and this is {self.environment} of {self.holder}: delete that "
