@@ -28,7 +28,6 @@ from .test_trouble import (
     fault,
     found,
     gone,
-    known,
     lean,
     machines,
     put_behind_our_back,
@@ -263,9 +262,8 @@ PLACES = {
 @pytest.mark.parametrize(
     ("place", "restarted"),
     [
-        *((place, False) for place in PLACES if place != "machine"),
+        *((place, False) for place in PLACES),
         *((place, True) for place in ("group", "volume")),
-        pytest.param("machine", False, marks=known("what passes by itself is said before what is locked")),
     ],
 )
 async def test_a_lock_is_named_and_holds_up_what_it_has_to(world, place, restarted):
