@@ -105,9 +105,9 @@ class Claim:
         """
         tags = (group or {}).get("tags") or {}
         holder = tags.get(CLAIM_TAG, "")
-        return (
-            "" if holder in {"", self.holder} | self.take_over else self._claimed(tags.get(ENVIRONMENT_TAG, ""), holder)
-        )
+        if group is None or holder in {"", self.holder} | self.take_over:
+            return ""
+        return self._claimed(f"Resource group {group['name']}", tags.get(ENVIRONMENT_TAG, ""), holder)
 
     def refusal(self, resource: Resource, actual: Mapping[str, Any], *, was_ours: bool = False) -> str:
         """Return why a resource of a name of ours is not ours, in a sentence that says what to do; empty where it is.
@@ -128,7 +128,7 @@ class Claim:
         tags = actual.get("tags") or {}
         holder, environment = tags.get(CLAIM_TAG, ""), tags.get(ENVIRONMENT_TAG, "")
         if CLAIM_TAG in resource.body["tags"] and holder not in {"", self.holder} | self.take_over:
-            return self._claimed(environment, holder)
+            return self._claimed("It", environment, holder)
         if environment == self.environment or environment in self.take_over:
             return ""
         if not environment:
@@ -158,10 +158,10 @@ class Claim:
             return "not ours"
         return f"belongs to {environment} of {holder}" if holder else f"belongs to {environment}"
 
-    def _claimed(self, environment: str, holder: str) -> str:
+    def _claimed(self, what: str, environment: str, holder: str) -> str:
         return (
-            f"It is claimed by {environment} of {holder}, and this is {self.environment} of {self.holder}: delete that "
-            f"one, or annotate this one with {TAKE_OVER_ANNOTATION}={holder} if that does not exist any more."
+            f"{what} is claimed by {environment} of {holder}, and this is {self.environment} of {self.holder}: delete "
+            f"that one, or annotate this one with {TAKE_OVER_ANNOTATION}={holder} if that does not exist any more."
         )
 
     def _made(self, *, was_ours: bool) -> str:
