@@ -173,7 +173,8 @@ class Reconciler:
         if environment is None:
             msg = "a plan needs an environment"
             raise ValueError(msg)
-        memory = Memory(first_seen=Memory.now(), loaded=True)
+        # A manifest that `kubectl get -o yaml` printed tells in its status which tags were written.
+        memory = Memory(first_seen=Memory.now(), loaded=True, tags=frozenset(environment.status.tags))
         seen = self._problems(snapshot, environment)  # the caller tells these
         problems = dict(seen)
         await self._resolve_images(snapshot, environment, memory, problems)
