@@ -23,10 +23,11 @@ from hpc_operator.policy import next_change
 from hpc_operator.preflight import Check
 from hpc_operator.reconcile import drift, inventory, status, waiting
 from hpc_operator.reconcile.apply import Applier
+from hpc_operator.reconcile.fields import field_hashes
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.nodes import NodeApplier
 from hpc_operator.reconcile.observe import doubt_rumours, observe, survey
-from hpc_operator.reconcile.plan import Action, Change, Drift, Planner, fingerprint, order_of, plan_of
+from hpc_operator.reconcile.plan import Action, Change, Drift, Planner, order_of, plan_of
 from hpc_operator.reconcile.ports import FINALIZER, Cluster, Key, Snapshot
 from hpc_operator.reconcile.prospects import FINDING_SECONDS, Prospects
 from hpc_operator.reconcile.removal import Removal
@@ -457,7 +458,7 @@ class Reconciler:
             return False
         # What was written since need not be in a survey yet; if it is not, the survey shows what was wanted before.
         entry = memory.inventory.get(key)
-        was_applied = entry is not None and entry.applied == fingerprint(judgement.owned)
+        was_applied = entry is not None and entry.applied == field_hashes(judgement.owned)
         is_as_written = was_applied or resource.observed_only
         return is_ready(memory, key) and judgement.change is None and judgement.drift is None and is_as_written
 
@@ -499,7 +500,7 @@ class Reconciler:
                 drifts.append(judgement.drift)
             if judgement.change is None and judgement.drift is None and not resource.observed_only:
                 memory.failures.pop(key, None)
-                memory.note_applied(key, fingerprint(judgement.owned))
+                memory.note_applied(key, field_hashes(judgement.owned))
         memory.note_foreign(change.key for change in changes if change.reason == "AlreadyExists")
         node_changes: dict[str, Change] = {}
         tag_changes: dict[str, Change] = {}

@@ -31,7 +31,16 @@ from hpc_operator.arm import FAILED_STATES, TypeInfo, provisioning_state
 from hpc_operator.graph import Graph, Json, NodeSet, Owner, Resource, Step, UnresolvedError, resolve
 from hpc_operator.policy import Gate, StartingAction
 from hpc_operator.preflight import Finding
-from hpc_operator.reconcile.fields import FieldChange, differences, itemized, overlay, replaces, shrinks
+from hpc_operator.reconcile.fields import (
+    FieldChange,
+    differences,
+    has_field,
+    itemized,
+    overlay,
+    replaces,
+    shrinks,
+    without,
+)
 from hpc_operator.reconcile.memory import REPLACING, Memory
 from hpc_operator.reconcile.rollout import Node, NodeState
 from hpc_operator.reconcile.states import Claim, describe, nodes_name
@@ -111,11 +120,20 @@ class Retag:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How one resource stands: what has to be done, what somebody else did, and the resolved body that we own."""
+    """How one resource stands: what has to be done, what somebody else did, and the resolved body that we own.
+
+    What is `left_alone` differs and is only reported, or not even that: no change touches it.
+    """
 
     change: Change | None
     drift: Drift | None
     owned: Mapping[str, Any]
+    left_alone: tuple[FieldChange, ...] = ()
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The part of `owned` that the change writes."""
+        return without(self.owned, (field.path for field in self.left_alone))
 
 
 class Planner:
@@ -220,27 +238,33 @@ class Planner:
         *,
         failed: bool,
     ) -> Judgement:
-        drifted = bool(changes) and not failed and self._applied(resource) == fingerprint(owned)
+        applied = self._applied(resource)
+        left_alone: tuple[FieldChange, ...] = ()
+        drifted = () if failed else tuple(change for change in changes if has_field(applied, change))
+        edited = tuple(change for change in changes if change not in drifted)
         action = self._drift_action(resource) if drifted else "Correct"
-        drift = Drift(resource, changes, action) if drifted and action != "Ignore" else None
-        if drifted and action != "Correct":
-            return Judgement(None, drift, owned)
-        if smaller := shrinks(owned, actual, info):
+        drift = Drift(resource, drifted, action) if drifted and action != "Ignore" else None
+        if action != "Correct":
+            if not edited:
+                return Judgement(None, drift, owned)
+            changes, left_alone = edited, drifted
+        if smaller := [change for change in shrinks(owned, actual, info) if change in changes]:
             least = as_text(smaller[0].before)
             why = f"It has {least} in Azure ({smaller[0].path[-1]}) and cannot become smaller: write {least} or more."
             blocked = self._change(Action.BLOCKED, resource, why, smaller, reason="WouldShrink")
-            return Judgement(blocked, replace(drift, action="Blocked") if drift else None, owned)
+            drift = replace(drift, action="Blocked") if drift and not left_alone else drift
+            return Judgement(blocked, drift, owned, left_alone)
         if replaces(changes, info):
             why = "Azure cannot change this: it is deleted and made anew."
             change = self._may(self._change(Action.REPLACE, resource, why, changes), holds_data=resource.holds_data)
-            return Judgement(change, drift, owned)
-        why = "The specification says otherwise."
-        if drifted:
-            why = "Somebody changed it in Azure."
-        elif failed:
+            return Judgement(change, drift, owned, left_alone)
+        why = "Somebody changed it in Azure."
+        if failed:
             why = "Azure shows it as Failed: it is put again as it should be."
+        elif edited:
+            why = "The specification says otherwise."
         change = self._may(self._change(Action.UPDATE, resource, why, changes))
-        return Judgement(change, drift, owned)
+        return Judgement(change, drift, owned, left_alone)
 
     def _compared(self, resource: Resource, owned: Mapping[str, Any], actual: Mapping[str, Any] | None) -> Judgement:
         """Judge what is only looked at: where it was handed over to us before, our tags are taken from it."""

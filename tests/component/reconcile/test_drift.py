@@ -484,7 +484,6 @@ async def test_drift_is_corrected_while_an_edit_is_made(world):
 
 
 @pytest.mark.parametrize("action", ["Report", "Ignore"])
-@known("applied is one hash for the whole body")
 async def test_an_edit_of_one_field_leaves_what_is_reported_in_another(world, action):
     await ready(world, lean(policy=policy(default=action)))
     account = next(item for item in ids(world) if "/storageaccounts/" in item and item.count("/") == 8)
@@ -944,7 +943,6 @@ async def test_a_volume_grown_by_hand_is_not_shrunk(world, action):
     assert world.ready()
 
 
-@known("applied is one hash for the whole body")
 async def test_a_volume_grown_by_hand_goes_on_to_get_edits_of_other_fields(world):
     await ready(world, lean(policy=policy(default="Report")), tier())
     pool, volume = found(world, "/capacityPools/climate-home"), found(world, "/volumes/climate-home")
