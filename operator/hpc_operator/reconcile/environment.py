@@ -381,6 +381,8 @@ class Reconciler:
                 memory.rolling[item.metadata.name] = item.status.rolling_to
             if item.status.node_tags:
                 memory.node_tags[item.metadata.name] = item.status.node_tags
+            if (nodes := item.status.nodes) is not None:
+                memory.nodes_told += nodes.ready + nodes.creating + nodes.deleting + nodes.failed
         memory.handles = [Handle(item.id, item.verb, item.url, item.start_time) for item in known.operations]
 
     def _digest_outcomes(self, scope: Scope, memory: Memory, planner: Planner) -> None:
@@ -443,6 +445,9 @@ class Reconciler:
         await tools.nodes.observe(
             group, self._drift_seconds, lambda nodes: self._nodes_are_as_wanted(scope, memory, tools, nodes)
         )
+        if memory.nodes_told:
+            memory.nodes_gone = max(0, memory.nodes_told - len(tools.nodes.nodes()))
+            memory.nodes_told = 0
 
     def _is_as_wanted(self, scope: Scope, memory: Memory, planner: Planner, key: str) -> bool:
         """Return whether nothing has to be done about a resource that a survey showed."""
