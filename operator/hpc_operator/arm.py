@@ -218,8 +218,8 @@ class Azure(Protocol):
     async def list_virtual_machines(self, resource_group_id: str) -> list[Mapping[str, Any]]:
         """Return the bodies of all virtual machines of a resource group, an empty list if there is no such group."""
 
-    async def list_resource_ids(self, resource_group_id: str) -> list[str]:
-        """Return the ids of everything in a resource group, an empty list if there is no such group."""
+    async def list_resources(self, resource_group_id: str) -> list[Mapping[str, Any]]:
+        """Return id and tags of everything in a resource group, an empty list if there is no such group."""
 
     async def virtual_machine_error(self, resource_id: str) -> AzureError:
         """Return why a virtual machine is in the state Failed."""

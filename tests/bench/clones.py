@@ -20,6 +20,7 @@ from typing import Any
 from azure_emulator.store import STATE_FILE
 from hpc_operator.blueprint import Blueprint
 from hpc_operator.graph import Resource, resolve
+from hpc_operator.reconcile.fields import field_hashes
 from hpc_operator.reconcile.plan import fingerprint
 
 Rename = Callable[[str], str]
@@ -154,7 +155,7 @@ class Applied:
         """Return the hashes by lower-case id; those of the tags of nodes by the name of their partition."""
         # Bodies refer to what Azure has allotted: principals, addresses.
         observed = {filled(key, rename).lower(): json.loads(filled(pieces, rename)) for key, pieces in self._bodies}
-        hashes = {item.id.lower(): fingerprint(resolve(item.body, observed)) for item in blueprint.graph}
+        hashes = {item.id.lower(): field_hashes(resolve(item.body, observed)) for item in blueprint.graph}
         return hashes | {item.owner.name: fingerprint(item.body["tags"]) for item in blueprint.node_sets}
 
 

@@ -609,8 +609,9 @@ class ManagedResource(Model):
     retained: bool = Field(False, description="Whether it holds data that stays when its owner goes.")
     applied: str = Field(
         "",
-        description="Hash of what was written last: what differs from it is an edit, all else is drift.",
-        max_length=16,
+        description="Hashes of the fields as they were written last: of what differs in Azure, a field that is among "
+        "them was changed there, and all else is an edit.",
+        max_length=4096,
     )
     needs: tuple[Annotated[str, Field(max_length=1024)], ...] = Field(
         (),

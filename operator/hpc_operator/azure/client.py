@@ -174,10 +174,9 @@ class AzureClient:
         """Return the bodies of all virtual machines of a resource group, an empty list if there is no such group."""
         return await self._in_group(resource_group_id, table.COMPUTE, "virtual_machines", "list")
 
-    async def list_resource_ids(self, resource_group_id: str) -> list[str]:
-        """Return the ids of everything in a resource group, an empty list if there is no such group."""
-        found = await self._in_group(resource_group_id, table.RESOURCES, "resources", "list_by_resource_group")
-        return [str(item["id"]) for item in found]
+    async def list_resources(self, resource_group_id: str) -> list[Mapping[str, Any]]:
+        """Return id and tags of everything in a resource group; see `arm.Azure`."""
+        return await self._in_group(resource_group_id, table.RESOURCES, "resources", "list_by_resource_group")
 
     async def _in_group(
         self, resource_group_id: str, sdk: table.Sdk, group: str, operation: str

@@ -116,7 +116,8 @@ class Throttle:
 
 
 def _refusal(kind: Kind, wait: float) -> AzureError:
-    msg = f"Azure's limit for {kind} requests is used up; the next one is free in {wait:.0f} seconds."
+    # Without the wait: it is another one with each refusal, and whoever reads of it is told when it is tried again.
+    msg = f"Azure's limit for {kind} requests is used up; nothing more is sent until it lets one through again."
     return AzureError(
         msg,
         code="TooManyRequests",

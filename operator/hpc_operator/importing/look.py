@@ -30,10 +30,10 @@ async def look(azure: Azure, group_id: str) -> Found:
         _, _, subscription, _, name = group_id.split("/")
         msg = f"there is no resource group {name} in subscription {subscription}: `az group list` shows those there are"
         raise NothingThereError(msg)
-    survey, listed = await asyncio.gather(azure.survey(group_id), azure.list_resource_ids(group_id))
+    survey, listed = await asyncio.gather(azure.survey(group_id), azure.list_resources(group_id))
     bodies: dict[str, Body] = {**survey, group_id.lower(): group}
     # The survey may be a minute late: what is gone is left out, what is new is read.
-    late = [item for item in listed if item.lower() not in bodies]
+    late = [str(item["id"]) for item in listed if item["id"].lower() not in bodies]
     bodies |= {item.lower(): await _read(azure, item) for item in late}
     bodies |= await _get_all(azure, _unsurveyed(bodies))
     known = {str(body["id"]).lower() for body in bodies.values()}

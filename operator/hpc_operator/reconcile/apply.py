@@ -26,9 +26,9 @@ from hpc_operator.arm import (
     provisioning_state,
 )
 from hpc_operator.graph import ArmId, Graph, Resource, UnresolvedError
-from hpc_operator.reconcile.fields import differences, overlay, update_body
+from hpc_operator.reconcile.fields import differences, field_hashes, overlay, update_body
 from hpc_operator.reconcile.memory import REPLACING, Memory
-from hpc_operator.reconcile.plan import Action, Planner, fingerprint
+from hpc_operator.reconcile.plan import Action, Planner
 from hpc_operator.reconcile.states import blocking_needs, exclusive_scopes
 
 
@@ -167,25 +167,25 @@ class Applier:
         except UnresolvedError as error:
             self._look_again(key, error)
             return None
-        change, owned = judgement.change, judgement.owned
+        change, body = judgement.change, judgement.body
         info = self._azure.type_info(resource.type)
-        tried = fingerprint(owned)
+        tried = field_hashes(judgement.owned)
         if change is None or not change.may_start:
             return None
         scopes = exclusive_scopes(resource, resource.id, info.exclusive)
         if change.action is Action.REPLACE:
             return Write(resource.id, "DELETE", {}, tried, scopes)
         actual = self._memory.observed.get(key)
-        write = Write(resource.id, "PUT", owned, tried, scopes)
+        write = Write(resource.id, "PUT", body, tried, scopes)
         if actual is None or not change.fields:
             # Azure repairs a failed resource when it is put again as it should be.
-            return replace(write, body=overlay(None, owned))
+            return replace(write, body=overlay(None, body))
         # A PUT replaces everything and a PATCH all tags, so both have to start from what is there now: see _request.
         if info.update == "PUT":
             return replace(write, replaces=True)
         if any(item.path[0] == "tags" for item in change.fields):
             return replace(write, verb="PATCH", replaces=True)
-        return replace(write, verb="PATCH", body=update_body(owned, actual, change.fields, info))
+        return replace(write, verb="PATCH", body=update_body(body, actual, change.fields, info))
 
     def _recovery(self, key: str, info: TypeInfo) -> Mapping[str, Any]:
         """Return what the body needs to bring back what was deleted, where Azure said that this can be done."""

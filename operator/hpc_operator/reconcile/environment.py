@@ -23,10 +23,11 @@ from hpc_operator.policy import next_change
 from hpc_operator.preflight import Check
 from hpc_operator.reconcile import drift, inventory, status, waiting
 from hpc_operator.reconcile.apply import Applier
+from hpc_operator.reconcile.fields import field_hashes
 from hpc_operator.reconcile.memory import Memory
 from hpc_operator.reconcile.nodes import NodeApplier
 from hpc_operator.reconcile.observe import doubt_rumours, observe, survey
-from hpc_operator.reconcile.plan import Action, Change, Drift, Planner, fingerprint, order_of, plan_of
+from hpc_operator.reconcile.plan import Action, Change, Drift, Planner, order_of, plan_of
 from hpc_operator.reconcile.ports import FINALIZER, Cluster, Key, Snapshot
 from hpc_operator.reconcile.prospects import FINDING_SECONDS, Prospects
 from hpc_operator.reconcile.removal import Removal
@@ -173,7 +174,8 @@ class Reconciler:
         if environment is None:
             msg = "a plan needs an environment"
             raise ValueError(msg)
-        memory = Memory(first_seen=Memory.now(), loaded=True)
+        # A manifest that `kubectl get -o yaml` printed tells in its status which tags were written.
+        memory = Memory(first_seen=Memory.now(), loaded=True, tags=frozenset(environment.status.tags))
         seen = self._problems(snapshot, environment)  # the caller tells these
         problems = dict(seen)
         await self._resolve_images(snapshot, environment, memory, problems)
@@ -379,6 +381,8 @@ class Reconciler:
                 memory.rolling[item.metadata.name] = item.status.rolling_to
             if item.status.node_tags:
                 memory.node_tags[item.metadata.name] = item.status.node_tags
+            if (nodes := item.status.nodes) is not None:
+                memory.nodes_told += nodes.ready + nodes.creating + nodes.deleting + nodes.failed
         memory.handles = [Handle(item.id, item.verb, item.url, item.start_time) for item in known.operations]
 
     def _digest_outcomes(self, scope: Scope, memory: Memory, planner: Planner) -> None:
@@ -423,7 +427,8 @@ class Reconciler:
 
     async def _look(self, scope: Scope, memory: Memory, tools: Tools) -> None:
         """Bring what is known of Azure up to date with as few reads as will do."""
-        ids = [*(item.id for item in scope.graph), *(item.id for item in memory.inventory.values())]
+        compared = [item for item in scope.full.graph if item.observed_only]
+        ids = [item.id for item in (*scope.graph, *compared, *memory.inventory.values())]
         group = scope.full.resource_group_id
         if Memory.now() >= memory.stale_at:
             memory.forget_observations()
@@ -440,6 +445,9 @@ class Reconciler:
         await tools.nodes.observe(
             group, self._drift_seconds, lambda nodes: self._nodes_are_as_wanted(scope, memory, tools, nodes)
         )
+        if memory.nodes_told:
+            memory.nodes_gone = max(0, memory.nodes_told - len(tools.nodes.nodes()))
+            memory.nodes_told = 0
 
     def _is_as_wanted(self, scope: Scope, memory: Memory, planner: Planner, key: str) -> bool:
         """Return whether nothing has to be done about a resource that a survey showed."""
@@ -455,7 +463,7 @@ class Reconciler:
             return False
         # What was written since need not be in a survey yet; if it is not, the survey shows what was wanted before.
         entry = memory.inventory.get(key)
-        was_applied = entry is not None and entry.applied == fingerprint(judgement.owned)
+        was_applied = entry is not None and entry.applied == field_hashes(judgement.owned)
         is_as_written = was_applied or resource.observed_only
         return is_ready(memory, key) and judgement.change is None and judgement.drift is None and is_as_written
 
@@ -486,17 +494,18 @@ class Reconciler:
             if key in memory.operations or (resource.owner in scope.held_back and memory.observed.get(key) is None):
                 continue
             judgement = planner.foresee(resource)
-            if (judgement is None or judgement.change is not None) and not resource.observed_only:
-                changing.append(resource)
             if judgement is None:
+                if not resource.observed_only:
+                    changing.append(resource)
                 continue
             if judgement.change is not None:
+                changing.append(resource)
                 changes.append(judgement.change)
             if judgement.drift is not None:
                 drifts.append(judgement.drift)
-            if judgement.change is None and judgement.drift is None:
+            if judgement.change is None and judgement.drift is None and not resource.observed_only:
                 memory.failures.pop(key, None)
-                memory.note_applied(key, fingerprint(judgement.owned))
+                memory.note_applied(key, field_hashes(judgement.owned))
         memory.note_foreign(change.key for change in changes if change.reason == "AlreadyExists")
         node_changes: dict[str, Change] = {}
         tag_changes: dict[str, Change] = {}

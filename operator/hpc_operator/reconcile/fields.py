@@ -6,9 +6,12 @@ alone. A field that is owned as None must not be there. Knows no resource type b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from hpc_operator.arm import TypeInfo
 from hpc_operator.graph import OWN_NAME_PREFIX, Json
@@ -154,6 +157,35 @@ def itemized(change: FieldChange) -> Iterator[FieldChange]:
             yield from _differences(same_name, there[name], path, frozenset())
 
 
+_HASH_LENGTH = 8
+"""Hexadecimal digits for each field: among the dozen fields of a resource two are never taken for one another."""
+
+
+def field_hashes(owned: Json) -> str:
+    """Return the hashes of the fields of a body, one after the other; what must not be there has none."""
+    return "".join(sorted(_field_hash(path, value) for path, value in _fields(owned, ())))
+
+
+def has_field(hashes: str, change: FieldChange) -> bool:
+    """Return whether the wanted value of a field is among `field_hashes`."""
+    known = (hashes[start : start + _HASH_LENGTH] for start in range(0, len(hashes), _HASH_LENGTH))
+    return _field_hash(change.path, change.after) in known
+
+
+def _fields(owned: Json, path: Path) -> Iterator[tuple[Path, Json]]:
+    """Yield what `differences` compares one by one."""
+    if isinstance(owned, Mapping) and owned:
+        for key, value in owned.items():
+            yield from _fields(value, (*path, key))
+    elif owned is not None:
+        yield path, owned
+
+
+def _field_hash(path: Path, value: Json) -> str:
+    text = orjson.dumps([path, value], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=_HASH_LENGTH // 2).hexdigest()
+
+
 def update_body(
     owned: Mapping[str, Any], actual: Mapping[str, Any], changes: Sequence[FieldChange], info: TypeInfo
 ) -> Json:
@@ -164,7 +196,7 @@ def update_body(
     """
     if info.update == "PUT":
         kept = {key: value for key, value in actual.items() if key not in READ_ONLY}
-        return overlay(kept, _without(owned, info.create_only))
+        return overlay(kept, without(owned, (tuple(path.split(".")) for path in info.create_only)))
     body: dict[str, Any] = {}
     for change in changes:
         if change.path[0] == "tags":
@@ -213,16 +245,17 @@ def replaces(changes: Sequence[FieldChange], info: TypeInfo) -> bool:
     return any(change.path == tuple(path.split(".")) for path in info.replace_on for change in changes)
 
 
-def _without(owned: Mapping[str, Any], paths: Sequence[str]) -> Mapping[str, Any]:
+def without(owned: Mapping[str, Any], paths: Iterable[Path]) -> Mapping[str, Any]:
+    """Return a body without the fields at these paths."""
     result: Json = owned
     for path in paths:
-        result = _drop(result, path.split("."))
+        result = _drop(result, path)
     return result  # type: ignore[no-any-return]
 
 
-def _drop(value: Json, keys: list[str]) -> Json:
-    if not isinstance(value, Mapping) or keys[0] not in value:
+def _drop(value: Json, path: Path) -> Json:
+    if not isinstance(value, Mapping) or path[0] not in value:
         return value
-    if len(keys) == 1:
-        return {key: item for key, item in value.items() if key != keys[0]}
-    return {**value, keys[0]: _drop(value[keys[0]], keys[1:])}
+    if len(path) == 1:
+        return {key: item for key, item in value.items() if key != path[0]}
+    return {**value, path[0]: _drop(value[path[0]], path[1:])}

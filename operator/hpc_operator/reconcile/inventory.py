@@ -89,8 +89,7 @@ def refresh(scope: Scope, memory: Memory) -> None:
 
 def _is_somebody_elses(scope: Scope, memory: Memory, key: str) -> bool:
     """Return whether what has to go was never ours, or was given back by `manage: false`."""
-    wanted = scope.graph.get(key)
-    if wanted is not None and wanted.referenced:
-        return True
-    resource, actual = scope.full.graph.get(key), memory.observed.get(key)
-    return resource is not None and actual is not None and bool(scope.claim.refusal(resource, actual))
+    resource, actual = scope.graph.get(key) or scope.full.graph.get(key), memory.observed.get(key)
+    if resource is None:
+        return False
+    return resource.referenced or (actual is not None and bool(scope.claim.refusal(resource, actual)))

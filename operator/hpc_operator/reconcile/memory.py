@@ -87,12 +87,14 @@ class Failure:
 class Memory:
     """See the module. Ids are lower case; times are loop times in seconds.
 
-    `rolling` has the generation that a partition's nodes are being replaced by, `node_tags` a hash of the tags that
-    they were given last, and `answered` the resources that Azure's answer to the last write showed. What is `doubtful`
-    is looked at anew by the next pass, and what was observed is taken for true until then. What is `rumoured` was seen
-    in a survey, which may be late: nothing is done about it before a look at the resource itself. What is `foreign` has
-    the name of one of ours and belongs to somebody else. `new_nodes` are virtual machines that were put by this process
-    and not seen whole since; a process that has lost them takes one that is being updated for one that runs.
+    `nodes_told` is how many nodes a process before this one told of: those that are not there at the first look have
+    gone. `rolling` has the generation that a partition's nodes are being replaced by, `node_tags` a hash of the tags
+    that they were given last, and `answered` the resources that Azure's answer to the last write showed. What is
+    `doubtful` is looked at anew by the next pass, and what was observed is taken for true until then. What is
+    `rumoured` was seen in a survey, which may be late: nothing is done about it before a look at the resource itself.
+    What is `foreign` has the name of one of ours and belongs to somebody else. `new_nodes` are virtual machines that
+    were put by this process and not seen whole since; a process that has lost them takes one that is being updated for
+    one that runs.
     """
 
     first_seen: float = 0.0
@@ -100,6 +102,7 @@ class Memory:
     inventory: dict[str, ManagedResource] = field(default_factory=dict)
     observed: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     nodes_gone: int = 0
+    nodes_told: int = 0
     failed_nodes: set[str] = field(default_factory=set)
     new_nodes: set[str] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)

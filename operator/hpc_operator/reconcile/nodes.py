@@ -216,7 +216,7 @@ class NodeApplier:
             except AzureError as error:
                 self._memory.fail(key, error, self._memory.now(), tried)
                 return
-            self._show(retag.id, body)
+            self._show(retag.id, retag.wanted)
         self._memory.failures.pop(key, None)
         self._memory.node_tags[node_set.owner.name] = tried
 

@@ -31,7 +31,16 @@ from hpc_operator.arm import FAILED_STATES, TypeInfo, provisioning_state
 from hpc_operator.graph import Graph, Json, NodeSet, Owner, Resource, Step, UnresolvedError, resolve
 from hpc_operator.policy import Gate, StartingAction
 from hpc_operator.preflight import Finding
-from hpc_operator.reconcile.fields import FieldChange, differences, itemized, replaces, shrinks
+from hpc_operator.reconcile.fields import (
+    FieldChange,
+    differences,
+    has_field,
+    itemized,
+    overlay,
+    replaces,
+    shrinks,
+    without,
+)
 from hpc_operator.reconcile.memory import REPLACING, Memory
 from hpc_operator.reconcile.rollout import Node, NodeState
 from hpc_operator.reconcile.states import Claim, describe, nodes_name
@@ -111,11 +120,20 @@ class Retag:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How one resource stands: what has to be done, what somebody else did, and the resolved body that we own."""
+    """How one resource stands: what has to be done, what somebody else did, and the resolved body that we own.
+
+    What is `left_alone` differs and is only reported, or not even that: no change touches it.
+    """
 
     change: Change | None
     drift: Drift | None
     owned: Mapping[str, Any]
+    left_alone: tuple[FieldChange, ...] = ()
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The part of `owned` that the change writes."""
+        return without(self.owned, (field.path for field in self.left_alone))
 
 
 class Planner:
@@ -165,10 +183,12 @@ class Planner:
         """
         actual = self._memory.observed.get(resource.id.lower())
         owned = resolve(resource.body, self._memory.observed)
+        if resource.observed_only:
+            return self._compared(resource, owned, actual)
         if actual is None:
             return self._missing(resource, owned)
         refusal = self._claim.refusal(resource, actual, was_ours=bool(self._applied(resource)))
-        if refusal and not resource.observed_only:
+        if refusal:
             blocked = self._change(Action.BLOCKED, resource, refusal, reason="AlreadyExists")
             return Judgement(blocked, None, owned)
         info = self._type_info(resource.type)
@@ -183,7 +203,7 @@ class Planner:
         try:
             return self.judge(resource)
         except UnresolvedError:
-            is_missing = self._memory.observed.get(resource.id.lower(), ...) is None
+            is_missing = self._memory.observed.get(resource.id.lower(), ...) is None and not resource.observed_only
             return self._missing(resource, resource.body) if is_missing else None
 
     def _missing(self, resource: Resource, owned: Mapping[str, Any]) -> Judgement:
@@ -218,33 +238,49 @@ class Planner:
         *,
         failed: bool,
     ) -> Judgement:
-        drifted = bool(changes) and not failed and self._applied(resource) == fingerprint(owned)
+        applied = self._applied(resource)
+        left_alone: tuple[FieldChange, ...] = ()
+        drifted = () if failed else tuple(change for change in changes if has_field(applied, change))
+        edited = tuple(change for change in changes if change not in drifted)
         action = self._drift_action(resource) if drifted else "Correct"
-        drift = Drift(resource, changes, action) if drifted and action != "Ignore" else None
-        if drifted and action != "Correct":
-            return Judgement(None, drift, owned)
-        if smaller := shrinks(owned, actual, info):
+        drift = Drift(resource, drifted, action) if drifted and action != "Ignore" else None
+        if action != "Correct":
+            if not edited:
+                return Judgement(None, drift, owned)
+            changes, left_alone = edited, drifted
+        if smaller := [change for change in shrinks(owned, actual, info) if change in changes]:
             least = as_text(smaller[0].before)
             why = f"It has {least} in Azure ({smaller[0].path[-1]}) and cannot become smaller: write {least} or more."
             blocked = self._change(Action.BLOCKED, resource, why, smaller, reason="WouldShrink")
-            return Judgement(blocked, replace(drift, action="Blocked") if drift else None, owned)
-        if resource.observed_only:
-            return Judgement(self._observed_only(resource, changes), None, owned)
+            drift = replace(drift, action="Blocked") if drift and not left_alone else drift
+            return Judgement(blocked, drift, owned, left_alone)
         if replaces(changes, info):
             why = "Azure cannot change this: it is deleted and made anew."
             change = self._may(self._change(Action.REPLACE, resource, why, changes), holds_data=resource.holds_data)
-            return Judgement(change, drift, owned)
-        why = "The specification says otherwise."
-        if drifted:
-            why = "Somebody changed it in Azure."
-        elif failed:
+            return Judgement(change, drift, owned, left_alone)
+        why = "Somebody changed it in Azure."
+        if failed:
             why = "Azure shows it as Failed: it is put again as it should be."
+        elif edited:
+            why = "The specification says otherwise."
         change = self._may(self._change(Action.UPDATE, resource, why, changes))
-        return Judgement(change, drift, owned)
+        return Judgement(change, drift, owned, left_alone)
 
-    def _observed_only(self, resource: Resource, changes: Sequence[FieldChange]) -> Change:
+    def _compared(self, resource: Resource, owned: Mapping[str, Any], actual: Mapping[str, Any] | None) -> Judgement:
+        """Judge what is only looked at: where it was handed over to us before, our tags are taken from it."""
+        if actual is None:
+            return Judgement(None, None, owned)
+        info = self._type_info(resource.type)
+        if given_back := self._claim.to_give_back(actual):
+            why = "It is given back: its entry of spec.adopt says manage: false."
+            change = self._change(Action.UPDATE, resource, why, differences(given_back, actual, info))
+            return Judgement(self._may(change), None, given_back)
+        changes = differences(owned, actual, info)
+        if not changes:
+            return Judgement(None, None, owned)
         change = self._change(Action.UPDATE, resource, "It is not as the operator would make it.", changes)
-        return replace(change, waits_for="manage: true in its entry of spec.adopt.", reason="ObservedOnly")
+        waiting = replace(change, waits_for="manage: true in its entry of spec.adopt.", reason="ObservedOnly")
+        return Judgement(waiting, None, owned)
 
     def _change(
         self, action: Action, resource: Resource, why: str, fields: Sequence[FieldChange] = (), reason: str = ""
@@ -478,8 +514,8 @@ def _node_fields(node_set: NodeSet, outdated: Sequence[Node]) -> tuple[FieldChan
 
 
 def fingerprint(body: Mapping[str, Any]) -> str:
-    """Return a short text that is the same for the same body."""
-    return hashlib.sha256(orjson.dumps(body, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    """Return a short text that is the same for the same body, be it with or without what must not be there."""
+    return hashlib.sha256(orjson.dumps(overlay(None, body), default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 # What users read

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from hpc_operator.api import ComputePartition, CustomResource, HPCEnvironment
 from hpc_operator.api.hpc_environment import ManagedResource
@@ -145,6 +146,8 @@ class Removal:
         may_all_go = all(change.may_start for change in changes)
         if scope.environment.deleting and may_all_go and not memory.operations and not self._nodes.nodes():
             await self._give_up_what_others_use()
+        if self.is_over() and memory.observed.get(scope.full.resource_group_id.lower()) is not None:
+            self._note_left(await self._others())
 
     def _needed_by_what_waits(self, changes: Iterable[Change]) -> set[str]:
         """Return the lower-case ids of what those stand upon that may not go yet."""
@@ -173,7 +176,7 @@ class Removal:
         group = self._scope.full.resource_group_id.lower()
         if [item.id.lower() for item in going] != [group] or self._memory.operations:
             return [item for item in going if item.id.lower() != group]
-        left = await self._azure.list_resource_ids(self._scope.full.resource_group_id)
+        left = self._with_owners(await self._azure.list_resources(self._scope.full.resource_group_id))
         if not left:
             return list(going)
         entry = self._memory.inventory[group]
@@ -183,9 +186,18 @@ class Removal:
         await self._say(self._scope.environment, "ResourceGroupKept", message)
         return []
 
-    def _note_left(self, ids: Iterable[str]) -> None:
+    async def _others(self) -> list[str]:
+        """Return what is in the resource group and in no list of ours, with its owner."""
+        held = await self._azure.list_resources(self._scope.full.resource_group_id)
+        return self._with_owners(item for item in held if item["id"].lower() not in self._memory.inventory)
+
+    def _with_owners(self, held: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Return `ARM id: whose it is` for resources that are not ours, as far as their tags tell."""
+        return sorted(f"{item['id']}: {self._scope.claim.whose(item.get('tags') or {})}" for item in held)
+
+    def _note_left(self, left: Iterable[str]) -> None:
         known = self._memory.deletion or Deletion()
-        self._memory.deletion = known.model_copy(update={"left": tuple(sorted(ids))[:KEPT_LISTED]})
+        self._memory.deletion = known.model_copy(update={"left": tuple(left)[:KEPT_LISTED]})
 
     async def _give_up_what_others_use(self) -> None:
         """Keep what cannot be deleted, because something that is not in the inventory stands upon it.
@@ -200,8 +212,7 @@ class Removal:
         ]
         if all(failure.attempts < PATIENT_ATTEMPTS for failure in refused):
             return
-        held = await self._azure.list_resource_ids(self._scope.full.resource_group_id)
-        foreign = sorted(item for item in held if item.lower() not in memory.inventory)
+        foreign = await self._others()
         if not foreign:
             return
         for key, item in memory.inventory.items():
@@ -269,7 +280,6 @@ class Removal:
             await self._cluster.remove_finalizer(resource)
         if not self.is_over() or not await self._give_back_claims():
             return False
-        await self._look_for_others()
         await self._say_kept(self._scope.environment)
         await self._say(self._scope.environment, "Deleted", self._last_word())
         await self._cluster.remove_finalizer(self._scope.environment)
@@ -277,15 +287,8 @@ class Removal:
             self._azure.forget(item.id)
         return True
 
-    async def _look_for_others(self) -> None:
-        """Note what is in a resource group that is kept and belongs to somebody else."""
-        group = self._scope.full.resource_group_id
-        if self._memory.observed.get(group.lower()) is not None:
-            held = await self._azure.list_resource_ids(group)
-            self._note_left(item for item in held if item.lower() not in self._memory.inventory)
-
     async def _give_back_claims(self, owner: str | None = None) -> bool:
-        """Take our claim from what is kept, so that another environment may have it; return whether that is done.
+        """Take our claim from what stays, so that another environment may have it; return whether that is done.
 
         Parameters
         ----------
@@ -293,13 +296,15 @@ class Removal:
             Whose: Kind/name of a custom resource; None for all.
         """
         memory = self._memory
-        for key, item in memory.inventory.items():
-            tags = (memory.observed.get(key) or {}).get("tags") or {}
-            is_claimed = tags.get(CLAIM_TAG) == self._scope.claim.holder
-            if item.state != State.KEPT or not is_claimed or owner not in {None, item.owner}:
+        kept = {item.id: item.owner for item in memory.inventory.values() if item.state == State.KEPT}
+        observed_only = {item.id: str(item.owner) for item in self._scope.full.graph if item.observed_only}
+        for resource_id, whose in (observed_only | kept).items():
+            key = resource_id.lower()
+            is_claimed = bool(self._scope.claim.to_give_back(memory.observed.get(key) or {}))
+            if not is_claimed or owner not in {None, whose}:
                 continue
             try:
-                await self._applier.change(item.id, {"tags": {CLAIM_TAG: None}})
+                await self._applier.change(resource_id, {"tags": {CLAIM_TAG: None}})
             except AzureError as error:
                 memory.fail(key, error, memory.now())
                 return False
@@ -311,7 +316,9 @@ class Removal:
         if report.kept:
             words.append("Kept: " + "; ".join(f"{describe(item.id)} ({item.why})" for item in report.kept) + ".")
         if report.left:
-            words.append("Left, because it is not of this environment: " + ", ".join(map(describe, report.left)) + ".")
+            left = (text.rpartition(": ") for text in report.left)
+            names = ", ".join(f"{describe(resource_id)} ({whose})" for resource_id, _, whose in left)
+            words.append(f"Left, because it is not of this environment: {names}.")
         return " ".join(words)
 
     async def _say_kept(self, resource: CustomResource) -> None:

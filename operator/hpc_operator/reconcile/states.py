@@ -9,7 +9,7 @@ from typing import Any
 
 from hpc_operator.api.policy import TAKE_OVER_ANNOTATION
 from hpc_operator.arm import FAILED_STATES, provisioning_state
-from hpc_operator.blueprint.names import CLAIM_TAG, ENVIRONMENT_TAG
+from hpc_operator.blueprint.names import CLAIM_TAG, ENVIRONMENT_TAG, OWNERSHIP_TAGS
 from hpc_operator.graph import ArmId, Graph, Resource
 from hpc_operator.reconcile.memory import Memory
 
@@ -105,9 +105,9 @@ class Claim:
         """
         tags = (group or {}).get("tags") or {}
         holder = tags.get(CLAIM_TAG, "")
-        return (
-            "" if holder in {"", self.holder} | self.take_over else self._claimed(tags.get(ENVIRONMENT_TAG, ""), holder)
-        )
+        if group is None or holder in {"", self.holder} | self.take_over:
+            return ""
+        return self._claimed(f"Resource group {group['name']}", tags.get(ENVIRONMENT_TAG, ""), holder)
 
     def refusal(self, resource: Resource, actual: Mapping[str, Any], *, was_ours: bool = False) -> str:
         """Return why a resource of a name of ours is not ours, in a sentence that says what to do; empty where it is.
@@ -128,7 +128,7 @@ class Claim:
         tags = actual.get("tags") or {}
         holder, environment = tags.get(CLAIM_TAG, ""), tags.get(ENVIRONMENT_TAG, "")
         if CLAIM_TAG in resource.body["tags"] and holder not in {"", self.holder} | self.take_over:
-            return self._claimed(environment, holder)
+            return self._claimed("It", environment, holder)
         if environment == self.environment or environment in self.take_over:
             return ""
         if not environment:
@@ -136,10 +136,32 @@ class Claim:
             return "" if is_ours else self._made(was_ours=was_ours)
         return self._taken(resource, environment)
 
-    def _claimed(self, environment: str, holder: str) -> str:
+    def to_give_back(self, actual: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the part of a body that makes a resource nobody's: empty where it carries no claim of ours.
+
+        Parameters
+        ----------
+        actual
+            What Azure shows.
+        """
+        tags = actual.get("tags") or {}
+        if tags.get(CLAIM_TAG) != self.holder:
+            return {}
+        return {"tags": {name: None for name in OWNERSHIP_TAGS if name in tags}}
+
+    def whose(self, tags: Mapping[str, str]) -> str:
+        """Return in a few words whose a resource is that is not ours, as far as its tags tell."""
+        environment, holder = tags.get(ENVIRONMENT_TAG, ""), tags.get(CLAIM_TAG, "")
+        if environment == self.environment and holder in {"", self.holder}:
+            return f"tagged {environment}, which did not make it"
+        if not environment:
+            return "not ours"
+        return f"belongs to {environment} of {holder}" if holder else f"belongs to {environment}"
+
+    def _claimed(self, what: str, environment: str, holder: str) -> str:
         return (
-            f"It is claimed by {environment} of {holder}, and this is {self.environment} of {self.holder}: delete that "
-            f"one, or annotate this one with {TAKE_OVER_ANNOTATION}={holder} if that does not exist any more."
+            f"{what} is claimed by {environment} of {holder}, and this is {self.environment} of {self.holder}: delete "
+            f"that one, or annotate this one with {TAKE_OVER_ANNOTATION}={holder} if that does not exist any more."
         )
 
     def _made(self, *, was_ours: bool) -> str:

@@ -110,15 +110,9 @@ def environment_status(facts: Facts, before: Status) -> Status:
     if facts.wanted is None:
         ready = Verdict(ready=False, reason="Deleting", message="What the environment holds in Azure is being deleted")
         ready.moving = ready.message
-        left = [
-            item
-            for item in memory.inventory.values()
-            if item.state != State.KEPT and item.id.lower() in memory.failures
-        ]
-        _blame(ready, (memory.failures[item.id.lower()].error for item in left[:1]), (item.id for item in left[:1]))
-        for partition in sorted({node.partition for node in facts.nodes}):
-            if (refused := memory.failures.get(deletion_key(partition))) is not None:
-                _blame(ready, [refused.error], [nodes_name(partition)])
+        refused = {nodes_name(name): deletion_key(name) for name in sorted({node.partition for node in facts.nodes})}
+        refused |= {item.id: item.id.lower() for item in memory.inventory.values() if item.state != State.KEPT}
+        _blame_worst(ready, memory, refused)
         _say_held(ready, facts.changes)
         step = "Deleting"
     else:
@@ -353,7 +347,7 @@ def _resource_verdict(facts: Facts, graph: Graph, resource: Resource) -> Verdict
         verdict.reason = held.reason
         verdict.moving = verdict.message = f"{name} waits for: {held.waits_for}"
     elif failure is not None:
-        _blame(verdict, [failure.error], [resource.id])
+        _blame(verdict, failure.error, resource.id)
     elif state is State.FAILED:
         next_step = "Have its owner repair it" if resource.referenced else "It is put again by itself"
         verdict = Verdict(verdict.ready, "Failed", f"{name} is in state Failed. {next_step}.", moving=name)
@@ -414,21 +408,38 @@ def _partition_verdict(facts: Facts, wanted: Blueprint, node_set: NodeSet, nodes
         verdict.reason = held.reason
         verdict.moving = verdict.message = f"{held.name} wait for: {held.waits_for}"
     elif failure is not None:
-        _blame(verdict, [failure.error], [f"nodes of partition {partition}"])
+        _blame(verdict, failure.error, f"nodes of partition {partition}")
     verdict.ready = serving
     return verdict
 
 
-def _blame(verdict: Verdict, errors: Iterable[AzureError], ids: Iterable[str]) -> None:
-    for error, resource_id in zip(errors, ids, strict=True):
-        name = describe(resource_id) if resource_id.startswith("/") else resource_id
-        message = f"{name}: {error.code}: {error.message.rstrip('. ')}. {WHAT_NEXT[error.error_class]}"
-        verdict.reason = error.code if error.code.isalnum() else "Failed"
-        verdict.message = message
-        if error.error_class in _STUCK:
-            verdict.stuck = message
-        else:
-            verdict.moving = message
+def _blame(verdict: Verdict, error: AzureError, what: str) -> None:
+    """Say what Azure refused: `what` is an ARM id, or words for what has none."""
+    name = describe(what) if what.startswith("/") else what
+    message = f"{name}: {error.code}: {error.message.rstrip('. ')}. {WHAT_NEXT[error.error_class]}"
+    verdict.reason = error.code if error.code.isalnum() else "Failed"
+    verdict.message = message
+    if error.error_class in _STUCK:
+        verdict.stuck = message
+    else:
+        verdict.moving = message
+
+
+def _blame_worst(verdict: Verdict, memory: Memory, keys: Mapping[str, str]) -> None:
+    """Say the first failure that does not pass by itself, such as a lock, else the first.
+
+    Parameters
+    ----------
+    verdict
+        Gets the message.
+    memory
+        Has the failures.
+    keys
+        Under which name the failures of what are remembered; see `_blame`.
+    """
+    failed = [(memory.failures[key].error, what) for what, key in keys.items() if key in memory.failures]
+    for error, what in sorted(failed, key=lambda item: item[0].error_class not in _STUCK)[:1]:
+        _blame(verdict, error, what)
 
 
 def _add_up(total: Verdict, part: Verdict) -> None:
@@ -460,13 +471,10 @@ def _merged(resource: CustomResource, verdict: Verdict, before: Status) -> Statu
 def _leaving(resource: CustomResource, facts: Facts, owner: Owner, before: Status) -> Status:
     message = "What it holds in Azure is being deleted"
     verdict = Verdict(ready=False, reason="Deleting", message=message, moving=message)
-    for item in facts.memory.inventory.values():
-        failure = facts.memory.failures.get(item.id.lower())
-        if item.owner == str(owner) and failure is not None:
-            _blame(verdict, [failure.error], [item.id])
-    refused = facts.memory.failures.get(deletion_key(owner.name))
-    if owner.kind == ComputePartition.__name__ and refused is not None:
-        _blame(verdict, [refused.error], [nodes_name(owner.name)])
+    refused = {item.id: item.id.lower() for item in facts.memory.inventory.values() if item.owner == str(owner)}
+    if owner.kind == ComputePartition.__name__:
+        refused = {nodes_name(owner.name): deletion_key(owner.name), **refused}
+    _blame_worst(verdict, facts.memory, refused)
     _say_held(verdict, (change for change in facts.changes if change.owner == owner))
     return _merged(resource, verdict, before)
 

@@ -19,7 +19,6 @@ from .test_trouble import (
     drift,
     found,
     gone,
-    known,
     lean,
     put_behind_our_back,
     ready,
@@ -344,10 +343,36 @@ async def test_managing_begins_and_ends_by_an_edit(world):
     assert on_site(world, before) == []
 
 
-GIVEN_BACK = known("the claim on what is not managed any more stays")
+def ours_on(world, there):
+    return {name for name in found(world, there).body["tags"] if name.startswith("hpc-")}
 
 
-@pytest.mark.parametrize("then", [pytest.param("Deleted", marks=GIVEN_BACK), "Environment"])
+async def test_what_is_given_back_carries_no_tag_of_ours_and_that_is_told_before(world):
+    there = identity_by_hand(world)
+    await ready(world, lean(adopt=[adopt(IDENTITY, there, manage=True)]))
+    assert "hpc-claim" in ours_on(world, there)
+    world.cluster.edit(*ENVIRONMENT, adopt=[adopt(IDENTITY, there, manage=False)], policy={"dryRun": True})
+    await calm(world)
+    (change,) = world.cluster.status(*ENVIRONMENT)["plan"]["changes"]
+    assert (change["action"], change["id"]) == ("Update", there)
+    assert {field["path"] for field in change["fields"]} == {f"tags.{name}" for name in ours_on(world, there)}
+    assert "hpc-claim" in ours_on(world, there)
+    world.cluster.edit(*ENVIRONMENT, policy={})
+    await calm(world)
+    assert ours_on(world, there) == set()
+    assert tag_of(world, there) == "climate", "all else stays as it is"
+    await assert_steady(world)
+
+
+async def test_what_is_given_back_by_the_last_edit_before_a_deletion_stays_and_is_nobodys(world):
+    there = identity_by_hand(world)
+    await ready(world, lean(adopt=[adopt(IDENTITY, there, manage=True)]))
+    world.cluster.edit(*ENVIRONMENT, adopt=[adopt(IDENTITY, there, manage=False)])
+    await delete_all(world)
+    assert "hpc-claim" not in ours_on(world, there)
+
+
+@pytest.mark.parametrize("then", ["Deleted", "Living", "Environment"])
 async def test_what_was_given_back_can_be_had_by_another_environment(world, then):
     there = identity_by_hand(world)
     await ready(world, lean(adopt=[adopt(IDENTITY, there, manage=True)]))
@@ -355,10 +380,13 @@ async def test_what_was_given_back_can_be_had_by_another_environment(world, then
     await calm(world)
     if then == "Deleted":
         await delete_all(world)
-    apply(world, genomics(adopt=[adopt(IDENTITY, there, manage=True)]) if then == "Deleted" else genomics(
-        identities={"nodes": there}))  # fmt: skip
+    if then == "Living":
+        world.cluster.edit(*ENVIRONMENT, adopt=[])
+        await calm(world)
+    apply(world, genomics(identities={"nodes": there}) if then == "Environment" else genomics(
+        adopt=[adopt(IDENTITY, there, manage=True)]))  # fmt: skip
     await world.run_until(lambda: world.ready("genomics"), seconds=15)
-    if then == "Deleted":
+    if then != "Environment":
         assert found(world, there).body["tags"]["hpc-environment"] == "hpc/genomics"
 
 

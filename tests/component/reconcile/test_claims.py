@@ -122,6 +122,7 @@ async def test_the_second_of_two_operators_is_refused_with_both_names(world, wes
     await calm(west)
     status, reason, message = condition(west, ENVIRONMENT)
     assert (status, reason) == ("False", "ClaimedByAnother")
+    assert message.startswith("Resource group hpc_climate is claimed by")
     assert f"hpc/climate of {holder(world)}" in message
     assert f"hpc/climate of {holder(west)}" in message
     assert f"{TAKE_OVER}={holder(world)}" in message

@@ -40,7 +40,6 @@ from .test_trouble import (
     drift,
     ending,
     fault,
-    known,
     lean,
     limit,
     ready,
@@ -273,7 +272,6 @@ async def test_what_azure_asks_to_wait_is_when_it_is_tried_again(world):
     assert tries == []
 
 
-@known("our own refusal says in how many seconds a request would be free, which is another number each time")
 async def test_a_limit_that_is_used_up_is_told_without_counting(world):
     """After Azure's refusal nothing more is sent; that is our own, and nextTry says until when."""
     refusal = answer(429, "OperationNotAllowed", "Slow down.", **{"Retry-After": "240"})

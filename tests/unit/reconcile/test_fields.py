@@ -3,7 +3,17 @@
 import pytest
 
 from hpc_operator.arm import TypeInfo
-from hpc_operator.reconcile.fields import differences, overlay, replaces, shrinks, update_body
+from hpc_operator.reconcile.fields import (
+    FieldChange,
+    differences,
+    field_hashes,
+    has_field,
+    overlay,
+    replaces,
+    shrinks,
+    update_body,
+    without,
+)
 
 PUT = TypeInfo("a/b")
 PATCH = TypeInfo("a/b", update="PATCH", create_only=("properties.secret",))
@@ -119,3 +129,34 @@ def test_only_what_azure_cannot_change_asks_for_a_replacement():
     owned = {"properties": {"owner": "b", "size": 2}}
     assert replaces(differences(owned, {"properties": {"owner": "a", "size": 2}}, GROWS), GROWS)
     assert not replaces(differences(owned, {"properties": {"owner": "b", "size": 1}}, GROWS), GROWS)
+
+
+WRITTEN = {"tags": {"a.b": "1", "gone": None}, "properties": {"size": 4, "rules": [{"name": "x"}], "more": {}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "after", "expected"),
+    [
+        (("tags", "a.b"), "1", True),
+        (("tags", "a.b"), "2", False),
+        (("tags", "gone"), None, False),
+        (("properties", "size"), 4, True),
+        (("size",), 4, False),
+        (("properties", "rules"), [{"name": "x"}], True),
+        (("properties", "rules"), [{"name": "y"}], False),
+    ],
+)
+def test_a_field_is_known_by_its_path_and_what_was_written(path, after, expected):
+    assert has_field(field_hashes(WRITTEN), FieldChange(path, None, after)) is expected
+
+
+def test_what_must_not_be_there_has_no_hash():
+    assert field_hashes({"tags": {"a": "1", "gone": None}}) == field_hashes({"tags": {"a": "1"}})
+    assert field_hashes({}) != ""
+
+
+def test_a_body_is_cut_at_paths_and_not_at_dots():
+    assert without(WRITTEN, [("tags", "a.b"), ("properties", "size"), ("sku", "name")]) == {
+        "tags": {"gone": None},
+        "properties": {"rules": [{"name": "x"}], "more": {}},
+    }
