@@ -122,9 +122,17 @@ class KubernetesCluster:
             if error.status != _GONE:
                 raise
             return None
+        self._take_in(answer)
+        return str(answer["metadata"]["uid"])
+
+    def _take_in(self, answer: Any) -> None:
+        """Take in an object as the API server answered it.
+
+        What somebody else did just before our write stands in its answer first, a deletion above all; the watch event
+        that tells of it is older then, and wakes nobody.
+        """
         for environment in self._cache.apply(answer):
             self._wake(environment)
-        return str(answer["metadata"]["uid"])
 
     def _begin_write(self, what: str) -> None:
         if not self._fence():
@@ -160,7 +168,7 @@ class KubernetesCluster:
                     raise
                 await self.read(_key(resource))
             else:
-                self._cache.apply(answer)
+                self._take_in(answer)
                 return
         msg = f"the finalizers of {resource.metadata.namespace}/{resource.metadata.name} change all the time"
         raise RuntimeError(msg)
@@ -214,7 +222,7 @@ class KubernetesCluster:
                     logger.info("%s is gone; its status is not needed", name)
                     return
             else:
-                self._cache.apply(answer)
+                self._take_in(answer)
                 return
         msg = f"the status of {name} was refused {CONFLICT_TRIES} times because of a conflict"
         raise RuntimeError(msg)

@@ -10,7 +10,7 @@ from hpc_operator.api import HPCEnvironment
 from hpc_operator.kubernetes_host.cache import ObjectCache
 from hpc_operator.kubernetes_host.client import CONFLICT_TRIES, KubernetesCluster
 
-from .test_cache import environment
+from .test_cache import KEY, environment
 
 PATH = "/apis/azurehpc.io/v1alpha1/namespaces/hpc/hpcenvironments/climate"
 STATUS = {"step": "Storage"}
@@ -86,3 +86,14 @@ async def test_the_status_of_what_is_gone_is_not_needed(server, cluster, there):
     await cluster.write_status(known(), STATUS)
     assert server.refused == 1
     assert "status" not in server.object
+
+
+async def test_a_deletion_that_our_own_write_tells_of_first_wakes(server, cluster):
+    """The watch event of it is older than the answer, so nobody else would."""
+    woken = []
+    cluster._wake = woken.append
+    await cluster.write_status(known(), STATUS)
+    assert woken == []
+    server.object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    await cluster.write_status(known(), {"step": "Compute"})
+    assert woken == [KEY]
