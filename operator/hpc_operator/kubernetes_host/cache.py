@@ -85,7 +85,7 @@ class ObjectCache:
 
     def note_written(self, resource: CustomResource, status: Mapping[str, Any]) -> None:
         """Note what is being written: an object that has it has nothing new in its status."""
-        self._written[type(resource).__name__, resource.metadata.namespace, resource.metadata.name] = _digest(status)
+        self._written[key_of(resource)] = _digest(status)
 
     def remove(self, raw: Mapping[str, Any]) -> set[Key]:
         """Forget an object; return the environments that have to be looked at because of it."""
@@ -148,7 +148,7 @@ class ObjectCache:
 
     def raw(self, resource: CustomResource) -> Mapping[str, Any] | None:
         """Return the newest known form of an object, without `metadata.managedFields`."""
-        entry = self._entries.get((type(resource).__name__, resource.metadata.namespace, resource.metadata.name))
+        entry = self._entries.get(key_of(resource))
         return None if entry is None else orjson.loads(entry.text)
 
     def snapshot(self, key: Key) -> Snapshot:
@@ -164,6 +164,11 @@ class ObjectCache:
             partitions=tuple(item for item in members if isinstance(item, ComputePartition)),
             others=tuple(item for name, item in self._environments.items() if name != key),
         )
+
+
+def key_of(resource: CustomResource) -> ObjectKey:
+    """Return under which key an object is known."""
+    return type(resource).__name__, resource.metadata.namespace, resource.metadata.name
 
 
 def _object_key(raw: Mapping[str, Any]) -> ObjectKey:

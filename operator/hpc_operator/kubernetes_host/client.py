@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from kubernetes.aio import client
 
 from hpc_operator.api import GROUP, KINDS, VERSION, CustomResource
 from hpc_operator.api.common import timestamp
-from hpc_operator.kubernetes_host.cache import ObjectCache, ObjectKey
+from hpc_operator.kubernetes_host.cache import ObjectCache, ObjectKey, key_of
 from hpc_operator.kubernetes_host.errors import UNREACHABLE
 from hpc_operator.kubernetes_host.leadership import NotLeadingError
 from hpc_operator.reconcile.ports import FINALIZER, Key, Snapshot
@@ -149,28 +149,63 @@ class KubernetesCluster:
         await self._change_finalizers(resource, lambda known: [item for item in known if item != FINALIZER])
 
     async def _change_finalizers(self, resource: CustomResource, change: Callable[[list[str]], list[str]]) -> None:
-        for _ in range(CONFLICT_TRIES):
+        def body() -> Mapping[str, Any] | None:
             raw = self._cache.raw(resource)
             if raw is None or raw["metadata"]["uid"] != resource.metadata.uid:
-                return
+                return None
             known = list(raw["metadata"].get("finalizers") or [])
             if change(known) == known:
-                return
+                return None
             # The resource version makes it a conflict when somebody else changed the list meanwhile.
-            body = {"metadata": {"resourceVersion": raw["metadata"]["resourceVersion"], "finalizers": change(known)}}
-            self._begin_write("finalizer")
+            return {"metadata": {"resourceVersion": raw["metadata"]["resourceVersion"], "finalizers": change(known)}}
+
+        await self._write("finalizer", resource, body, self._patch)
+
+    async def _write(
+        self,
+        what: str,
+        resource: CustomResource,
+        body: Callable[[], Mapping[str, Any] | None],
+        send: Callable[[CustomResource, Mapping[str, Any]], Awaitable[Any]],
+    ) -> None:
+        """Write a part of an object, again after a conflict; no error if the object is gone.
+
+        Parameters
+        ----------
+        what
+            The part, for people.
+        resource
+            The object.
+        body
+            Returns what to send, from what is known by then; None where there is nothing to be written.
+        send
+            Sends it, and returns the object as the API server has it then.
+
+        Raises
+        ------
+        ApiException
+            If the API server refuses it.
+        RuntimeError
+            If it answers with a conflict again and again although the object is the same.
+        """
+        name = f"{type(resource).__name__} {resource.metadata.namespace}/{resource.metadata.name}"
+        for _ in range(CONFLICT_TRIES):
+            if (content := body()) is None:
+                return
+            self._begin_write(what)
             try:
-                answer = await self._patch(resource, body)
+                answer = await send(resource, content)
             except client.ApiException as error:
-                if error.status == _GONE:
-                    return
-                if error.status != _CONFLICT:
+                if error.status not in {_GONE, _CONFLICT}:
                     raise
-                await self.read(_key(resource))
+                # A conflict says that the uid is another one, but also that somebody wrote at the same moment.
+                if error.status == _GONE or await self.read(key_of(resource)) != resource.metadata.uid:
+                    logger.info("%s is gone; its %s is not needed", name, what)
+                    return
             else:
                 self._take_in(answer)
                 return
-        msg = f"the finalizers of {resource.metadata.namespace}/{resource.metadata.name} change all the time"
+        msg = f"the {what} of {name} was refused {CONFLICT_TRIES} times because of a conflict"
         raise RuntimeError(msg)
 
     async def _patch(self, resource: CustomResource, body: Mapping[str, Any]) -> Any:
@@ -192,15 +227,7 @@ class KubernetesCluster:
         return (raw or {}).get("status") or {}
 
     async def write_status(self, resource: CustomResource, status: Mapping[str, Any]) -> None:
-        """Write the whole status that we own, by server-side apply; no error if the object is gone.
-
-        Raises
-        ------
-        ApiException
-            If the API server refuses it.
-        RuntimeError
-            If it answers with a conflict again and again although the object is the same.
-        """
+        """Write the whole status that we own, by server-side apply; for errors see `_write`."""
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": type(resource).__name__,
@@ -208,26 +235,10 @@ class KubernetesCluster:
             "metadata": {"name": resource.metadata.name, "uid": resource.metadata.uid},
             "status": dict(status),
         }
-        name = f"{type(resource).__name__} {resource.metadata.namespace}/{resource.metadata.name}"
-        for _ in range(CONFLICT_TRIES):
-            self._begin_write("status")
-            self._cache.note_written(resource, status)
-            try:
-                answer = await self._apply_status(resource, body)
-            except client.ApiException as error:
-                if error.status not in {_GONE, _CONFLICT}:
-                    raise
-                # A conflict says that the uid is another one, but also that somebody wrote at the same moment.
-                if error.status == _GONE or await self.read(_key(resource)) != resource.metadata.uid:
-                    logger.info("%s is gone; its status is not needed", name)
-                    return
-            else:
-                self._take_in(answer)
-                return
-        msg = f"the status of {name} was refused {CONFLICT_TRIES} times because of a conflict"
-        raise RuntimeError(msg)
+        await self._write("status", resource, lambda: body, self._apply_status)
 
     async def _apply_status(self, resource: CustomResource, body: Mapping[str, Any]) -> Any:
+        self._cache.note_written(resource, body["status"])
         return await self._objects.patch_namespaced_custom_object_status(
             GROUP,
             VERSION,
@@ -272,7 +283,3 @@ class KubernetesCluster:
             # The namespace may be going or the server away; the status tells the same.
             what = getattr(error, "reason", None) or type(error).__name__
             logger.warning("event %s about %s was not published: %s", reason, resource.metadata.name, what)
-
-
-def _key(resource: CustomResource) -> ObjectKey:
-    return type(resource).__name__, resource.metadata.namespace, resource.metadata.name

@@ -38,6 +38,11 @@ class Inspection:
     findings: tuple[Finding, ...]
     unknown: Mapping[Check, str]
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether to look again soon: something is held up, or nobody knows."""
+        return bool(self.unknown) or any(finding.blocks for finding in self.findings)
+
 
 @dataclass(frozen=True)
 class _Answers(Generic[_Answer]):

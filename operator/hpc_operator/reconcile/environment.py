@@ -638,7 +638,7 @@ class Reconciler:
 
     def _next_pass(self, started: float, scope: Scope, memory: Memory, tools: Tools, study: Study) -> float | None:
         due = min(memory.next_due(started), memory.stale_at)
-        if memory.inspection_is_urgent:
+        if memory.inspection is not None and memory.inspection.is_urgent:
             due = min(due, memory.inspect_at)
         if tools.nodes.moving():
             due = min(due, memory.machines_stale_at)

@@ -114,7 +114,6 @@ class Memory:
     inspected: str = ""
     passed: str = ""
     inspect_at: float = 0.0
-    inspection_is_urgent: bool = False
     waits: dict[str, Wait] = field(default_factory=dict)
     deletion: Deletion | None = None
     tags: frozenset[str] = frozenset()

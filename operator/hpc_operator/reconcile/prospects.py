@@ -80,11 +80,9 @@ class Prospects:
                 inspection = replace(inspection, findings=(*inspection.findings, *others))
             memory.inspection = inspection
             memory.inspected = key
-            is_urgent = bool(inspection.unknown) or any(finding.blocks for finding in inspection.findings)
             periods = 1 if inspection.findings else PERIODS
             # What is not urgent is done with the look at Azure that is nearest, and makes none necessary.
-            memory.inspect_at = now + (FINDING_SECONDS if is_urgent else (periods - 0.5) * self._period)
-            memory.inspection_is_urgent = is_urgent
+            memory.inspect_at = now + (FINDING_SECONDS if inspection.is_urgent else (periods - 0.5) * self._period)
         return {key: finding for finding in memory.inspection.findings for key in finding.blocks}
 
 
