@@ -202,33 +202,6 @@ class AzureClient:
                 return azure_error(LONG_RUNNING, {"code": found["code"], "message": message})
         return azure_error(LONG_RUNNING, None)
 
-    async def run_script(self, virtual_machine_id: str, script: str) -> str:
-        """Run a shell script as root on a virtual machine, and return the last 4 KiB of its standard output.
-
-        A machine runs one at a time, and Azure takes 10 s and more for the shortest one. Azure says `Succeeded` of a
-        script that failed too, so a caller that has to know lets the script say so.
-
-        Raises
-        ------
-        AzureError
-            If it could not be run, such as on a machine that is stopped or already runs another one.
-        """
-        arm_id = ArmId.parse(virtual_machine_id)
-        body = json.dumps({"commandId": "RunShellScript", "script": script.splitlines()}).encode()
-        names = (arm_id.resource_group, arm_id.name)
-        answer = await self._call(arm_id, table.COMPUTE, "virtual_machines", "begin_run_command", *names, body)
-        url = answer.headers.get("Location", "")  # the answer there is the output itself
-        self._endpoint.require(url)
-        while answer.status == HTTPStatus.ACCEPTED or answer.body is None:
-            await asyncio.sleep(operations.retry_after(answer.headers) or operations.FIRST_INTERVAL)
-            answer = await self._ask(url)
-        told = [item.get("message", "") for item in _required(answer).get("value") or ()]
-        _, found, output = "".join(told).partition("[stdout]\n")
-        if not found:
-            msg = f"Azure ran a script on {arm_id.name} and did not return its output."
-            raise AzureError(msg, code="NoOutput", status=answer.status, error_class=ErrorClass.TRANSIENT)
-        return output.rpartition("\n[stderr]\n")[0]
-
     async def latest_image_version(self, location: str, reference: str) -> str:
         """Return the newest version of an image in a region; see `arm.Azure`.
 
