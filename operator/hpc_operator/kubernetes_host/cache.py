@@ -52,7 +52,12 @@ class ObjectCache:
         An older version than the known one is ignored. A change of nothing but status, finalizers or somebody's
         metadata wakes nobody: most of them are echoes of our own writes. A status that is not what was written last
         does: a write that was taken for lost may reach the API server after the one that followed it.
+
+        One that is being deleted and has no finalizer left is gone, although the answer to the write that took the last
+        one shows it once more, be it after the watch has told of the deletion.
         """
+        if raw["metadata"].get("deletionTimestamp") and not raw["metadata"].get("finalizers"):
+            return self.remove(raw)
         key, version = _object_key(raw), _version(raw)
         if version <= self.version(key):
             return set()

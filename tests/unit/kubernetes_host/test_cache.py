@@ -61,6 +61,21 @@ def test_a_status_that_is_not_what_was_written_last_wakes():
     assert cache.apply({**environment(version=5), "status": new}) == set()
 
 
+def test_what_lost_its_last_finalizer_is_gone_and_does_not_come_back():
+    """The answer to our write shows it once more, sometimes after the watch has told of its deletion."""
+    cache = ObjectCache()
+    deleting = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    cache.apply(environment(finalizers=["azurehpc.io/azure-resources"]))
+    cache.apply(environment(version=2, finalizers=["azurehpc.io/azure-resources"], **deleting))
+    assert cache.snapshot(KEY).environment is not None
+    answer = environment(version=3, finalizers=[], **deleting)
+    assert cache.apply(answer) == {KEY}
+    assert cache.snapshot(KEY).environment is None
+    cache.remove(answer)  # as the watch tells it
+    assert cache.apply(answer) == set()
+    assert cache.known() == frozenset()
+
+
 def test_a_tier_wakes_its_environment_even_before_that_exists():
     cache = ObjectCache()
     assert cache.apply(tier()) == {KEY}
@@ -158,7 +173,8 @@ def test_the_others_are_without_status_and_as_they_are_now():
     cache.apply({**environment("ocean"), "status": {"step": "Storage"}})
     (ocean,) = cache.snapshot(KEY).others
     assert (ocean.metadata.name, ocean.status.step) == ("ocean", "")
-    cache.apply(environment("ocean", version=2, generation=2, deletionTimestamp="2026-01-01T00:00:00Z"))
+    deleting = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x"]}  # without one it would be gone
+    cache.apply(environment("ocean", version=2, generation=2, **deleting))
     assert cache.snapshot(KEY).others[0].deleting
     assert cache.snapshot(Key("hpc", "ocean")).environment.status.step == ""
 

@@ -94,6 +94,6 @@ async def test_a_deletion_that_our_own_write_tells_of_first_wakes(server, cluste
     cluster._wake = woken.append
     await cluster.write_status(known(), STATUS)
     assert woken == []
-    server.object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    server.object["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x"]}
     await cluster.write_status(known(), {"step": "Compute"})
     assert woken == [KEY]
